@@ -1,0 +1,109 @@
+"""Conditions: their types and the closed list of reasons (metav1.Condition; kstatus for Reconciling and Stalled)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from penstock.api.model import StatusModel, Timestamp
+
+
+class ConditionType(StrEnum):
+    """The conditions of every kind."""
+
+    READY = "Ready"
+    """The database serves requests as the spec asks."""
+    SYNCED = "Synced"
+    """AWS is as the spec says: nothing is left to do."""
+    RECONCILING = "Reconciling"
+    """Work goes on (kstatus)."""
+    STALLED = "Stalled"
+    """No progress until somebody acts (kstatus)."""
+    OBJECTIVES_MET = "ObjectivesMet"
+    """Every declared objective is reached now."""
+    WITHIN_BUDGET = "WithinBudget"
+    """The forecast of the month's cost is under the budget."""
+    RECOVERABLE = "Recoverable"
+    """A restore is possible within the recovery point."""
+
+
+class ConditionStatus(StrEnum):
+    """The three values of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is. The list is closed: alerts and people may rely on each word."""
+
+    # Ready: the life of the resource.
+    AVAILABLE = "Available"
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    DELETING = "Deleting"
+    DELETED = "Deleted"
+    RESTORING = "Restoring"
+    BACKING_UP = "BackingUp"
+    BACKFILLING = "Backfilling"
+    ARCHIVED = "Archived"
+
+    # What it waits for.
+    WAITING_FOR_CONSENT = "WaitingForConsent"
+    WAITING_FOR_SECRET = "WaitingForSecret"  # noqa: S105 - a word, not a password
+    WAITING_FOR_DEPENDENCY = "WaitingForDependency"
+    WAITING_FOR_WINDOW = "WaitingForWindow"
+    BUSY = "Busy"
+    THROTTLED = "Throttled"
+    UNAVAILABLE = "Unavailable"
+    LIMIT_REACHED = "LimitReached"
+    DELETION_PROTECTED = "DeletionProtected"
+
+    # What somebody must mend.
+    INVALID = "Invalid"
+    NOT_OWNED = "NotOwned"
+    ALREADY_EXISTS = "AlreadyExists"
+    ACCESS_DENIED = "AccessDenied"
+    CREDENTIALS_MISSING = "CredentialsMissing"
+    CREDENTIALS_EXPIRED = "CredentialsExpired"
+    REFUSED = "Refused"
+
+    # Modes.
+    PAUSED = "Paused"
+    PLANNED = "Planned"
+    OBSERVING = "Observing"
+
+    # Synced.
+    IN_SYNC = "InSync"
+    DRIFTED = "Drifted"
+    OUT_OF_SYNC = "OutOfSync"
+
+    # Reconciling and Stalled.
+    PROGRESSING = "Progressing"
+    NOT_PROGRESSING = "NotProgressing"
+    STALLED = "Stalled"
+    NOT_STALLED = "NotStalled"
+
+    # Recoverable.
+    RESTORE_POINT_FRESH = "RestorePointFresh"
+    RESTORE_POINT_STALE = "RestorePointStale"
+    POINT_IN_TIME_RECOVERY_DISABLED = "PointInTimeRecoveryDisabled"
+
+    UNKNOWN = "Unknown"
+
+
+class Condition(StatusModel):
+    """One aspect of the object's state, with a reason from a closed list and one sentence for a person."""
+
+    type: ConditionType
+    """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget or Recoverable."""
+    status: ConditionStatus
+    """True, False or Unknown."""
+    observed_generation: int | None = None
+    """The metadata.generation that this condition speaks of."""
+    last_transition_time: Timestamp
+    """When `status` last changed (RFC 3339)."""
+    reason: Reason
+    """A word from a closed list."""
+    message: str = ""
+    """One sentence for a person."""

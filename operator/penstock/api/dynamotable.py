@@ -1,0 +1,724 @@
+"""DynamoTable: one Amazon DynamoDB table, its indexes and everything around it.
+
+Limits are those of the DynamoDB API reference and of "Quotas in Amazon DynamoDB" unless a docstring says otherwise.
+
+*Unset means unmanaged*: an absent optional field is left as AWS has it, never read as "none". Off must be said:
+`ttl: {attribute: x, enabled: false}`, `stream: {enabled: false}`, `contributorInsights: false`, `maxReadUnits: -1`,
+`encryption: {}` (the AWS owned key), `tags: {}`, `globalIndexes: []`, `resourcePolicy: {}` (none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
+
+from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.api.meta import ObjectMeta
+from penstock.api.model import ApiModel, Problem, Rule, Says, between, matching, problems
+from penstock.api.quantities import Duration, Money, Quantity
+
+MAX_TAGS: Final = 48
+"""AWS allows 50 tags on a table; Penstock keeps two of them for its own."""
+
+
+class AttributeType(StrEnum):
+    """The three types that a key attribute may have."""
+
+    STRING = "String"
+    NUMBER = "Number"
+    BINARY = "Binary"
+
+
+class CapacityMode(StrEnum):
+    """How throughput is paid: for each request, or reserved (BillingMode)."""
+
+    ON_DEMAND = "OnDemand"
+    PROVISIONED = "Provisioned"
+
+
+class ProjectionType(StrEnum):
+    """What an index copies of each item."""
+
+    ALL = "All"
+    KEYS_ONLY = "KeysOnly"
+    INCLUDE = "Include"
+
+
+class StreamView(StrEnum):
+    """What a stream record holds of the changed item."""
+
+    KEYS_ONLY = "KeysOnly"
+    NEW_IMAGE = "NewImage"
+    OLD_IMAGE = "OldImage"
+    NEW_AND_OLD_IMAGES = "NewAndOldImages"
+
+
+class TableClass(StrEnum):
+    """The price class of the table's storage."""
+
+    STANDARD = "Standard"
+    STANDARD_INFREQUENT_ACCESS = "StandardInfrequentAccess"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the AWS resource when the object is deleted."""
+
+    SNAPSHOT = "Snapshot"
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+_NAME = matching(
+    r"[a-zA-Z0-9_.-]{3,255}",
+    "must be 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.', as DynamoDB allows",
+)
+_CAP = Says(
+    "self >= 1 || self == -1",
+    lambda units: units >= 1 or units == -1,
+    "must be at least 1; leave the field out for no cap, or write -1 to remove a cap that was set before",
+)
+_UNITS = between(1, None, "must be at least 1 capacity unit")
+_RATE = Says("self >= 0.0", lambda rate: rate >= 0, "must not be negative")
+_REGION = matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'must be an AWS region, for example "us-east-1"')
+_KMS_KEY = matching(
+    r"alias/[a-zA-Z0-9/_-]{1,250}"
+    r"|(mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+    r"|arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{1,30}:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]{1,250}",
+    'must be a KMS alias ("alias/orders"), a key id, or the ARN of one of them; leave it out for the key that AWS owns',
+)
+_BACKUP_ARN = matching(
+    r"arn:aws[a-z-]{0,20}:dynamodb:[a-z0-9-]{1,30}:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/backup/[a-zA-Z0-9_.-]{1,64}"
+    r"|arn:aws[a-z-]{0,20}:backup:[a-z0-9-]{1,30}:[0-9]{12}:recovery-point:[a-zA-Z0-9-]{1,64}",
+    "must be the ARN of a DynamoDB backup, "
+    'for example "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01489602797149-73d8d5bc"',
+)
+_TIME = matching(
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    'must be a time in RFC 3339, for example "2026-11-01T12:00:00Z"',
+)
+
+ResourceName = Annotated[StrictStr, Field(max_length=255), _NAME]
+AttributeName = Annotated[StrictStr, Field(max_length=255), Says("self != ''", bool, "must not be empty")]
+Units = Annotated[StrictInt, _UNITS]
+Cap = Annotated[StrictInt, _CAP]
+TagValue = Annotated[StrictStr, Field(max_length=256)]
+
+
+class KeyAttribute(ApiModel):
+    """An attribute that is part of a key."""
+
+    name: AttributeName
+    """The attribute's name, 1 to 255 characters."""
+    type: AttributeType
+    """String, Number or Binary. One attribute has one type in all keys of a table and its indexes."""
+
+
+_DISTINCT = Rule(
+    "must be another attribute than the partition key's",
+    cel="!has(self.sort) || self.sort.name != self.partition.name",
+    holds=lambda key: key.sort is None or key.sort.name != key.partition.name,
+    at="sort",
+)
+
+
+class TableKey(ApiModel):
+    """The primary key of the table."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (_DISTINCT,)
+    partition: KeyAttribute
+    """The partition (hash) key."""
+    sort: KeyAttribute | None = None
+    """The sort (range) key."""
+
+
+class Throughput(ApiModel):
+    """Provisioned units in one direction; with `min` and `max`, Application Auto Scaling moves them between the two."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "must say units, or min and max for autoscaling",
+            cel="has(self.units) || has(self.min) || has(self.max)",
+            holds=lambda t: t.units is not None or t.min is not None or t.max is not None,
+        ),
+        Rule(
+            "must have both min and max for autoscaling, or neither for a fixed number of units",
+            cel="has(self.min) == has(self.max)",
+            holds=lambda t: (t.min is None) == (t.max is None),
+        ),
+        Rule(
+            "must not be more than max",
+            cel="!has(self.min) || !has(self.max) || self.min <= self.max",
+            holds=lambda t: t.min is None or t.max is None or t.min <= t.max,
+            at="min",
+        ),
+        Rule(
+            "must lie between min and max",
+            cel="!has(self.units) || !has(self.min) || !has(self.max)"
+            " || self.min > self.max || (self.min <= self.units && self.units <= self.max)",
+            holds=lambda t: (
+                t.units is None or t.min is None or t.max is None or t.min > t.max or t.min <= t.units <= t.max
+            ),
+            at="units",
+        ),
+        Rule(
+            "is for autoscaling only: write min and max as well, or leave it out",
+            cel="!has(self.targetUtilization) || has(self.min) || has(self.max)",
+            holds=lambda t: t.target_utilization is None or t.min is not None or t.max is not None,
+            at="targetUtilization",
+        ),
+    )
+    units: Units | None = None
+    """Capacity units. With autoscaling: where it starts (default: min); afterwards autoscaling decides."""
+    min: Units | None = None
+    """The fewest units that autoscaling may set."""
+    max: Units | None = None
+    """The most units that autoscaling may set."""
+    target_utilization: (
+        Annotated[StrictInt, between(20, 90, "must be from 20 to 90 percent, as Application Auto Scaling allows")]
+        | None
+    ) = None
+    """Percent of the units in use that autoscaling aims at, 20 to 90; 70 when absent."""
+
+    @property
+    def autoscaled(self) -> bool:
+        """Whether Application Auto Scaling owns the number of units."""
+        return self.min is not None and self.max is not None
+
+    @property
+    def initial_units(self) -> int:
+        """The units at creation."""
+        return self.units or self.min or 1
+
+    @property
+    def target(self) -> int:
+        """The utilisation to aim at, in percent."""
+        return self.target_utilization or 70
+
+
+class IndexCapacity(ApiModel):
+    """Throughput of a global index, in the table's capacity mode: read and write when provisioned, caps on demand."""
+
+    read: Throughput | None = None
+    """Read units, of a table with capacity mode Provisioned."""
+    write: Throughput | None = None
+    """Write units, of a table with capacity mode Provisioned."""
+    max_read_units: Cap | None = None
+    """The most read request units a second, of a table with capacity mode OnDemand; -1 removes the cap."""
+    max_write_units: Cap | None = None
+    """The most write request units a second, of a table with capacity mode OnDemand; -1 removes the cap."""
+
+    @property
+    def has_units(self) -> bool:
+        """Whether provisioned units are named."""
+        return self.read is not None or self.write is not None
+
+    @property
+    def has_caps(self) -> bool:
+        """Whether on-demand caps are named."""
+        return self.max_read_units is not None or self.max_write_units is not None
+
+
+class Capacity(IndexCapacity):
+    """The table's capacity mode and its throughput."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "is missing: capacity mode Provisioned needs it, for example {units: 5}",
+            cel="self.mode != 'Provisioned' || has(self.read)",
+            holds=lambda c: c.mode is not CapacityMode.PROVISIONED or c.read is not None,
+            at="read",
+        ),
+        Rule(
+            "is missing: capacity mode Provisioned needs it, for example {units: 5}",
+            cel="self.mode != 'Provisioned' || has(self.write)",
+            holds=lambda c: c.mode is not CapacityMode.PROVISIONED or c.write is not None,
+            at="write",
+        ),
+        Rule(
+            "read and write units belong to mode Provisioned; on demand use maxReadUnits and maxWriteUnits, "
+            "or nothing for no cap",
+            cel="self.mode != 'OnDemand' || (!has(self.read) && !has(self.write))",
+            holds=lambda c: c.mode is not CapacityMode.ON_DEMAND or not c.has_units,
+        ),
+        Rule(
+            "maxReadUnits and maxWriteUnits belong to mode OnDemand; in mode Provisioned use read.max and write.max",
+            cel="self.mode != 'Provisioned' || (!has(self.maxReadUnits) && !has(self.maxWriteUnits))",
+            holds=lambda c: c.mode is not CapacityMode.PROVISIONED or not c.has_caps,
+        ),
+    )
+    mode: CapacityMode
+    """OnDemand (pay for each request) or Provisioned (pay for reserved units)."""
+
+
+class Projection(ApiModel):
+    """Which attributes an index copies."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "is missing: projection type Include needs at least one attribute; for none use type KeysOnly",
+            cel="self.type != 'Include' || (has(self.attributes) && size(self.attributes) > 0)",
+            holds=lambda p: p.type is not ProjectionType.INCLUDE or bool(p.attributes),
+            at="attributes",
+        ),
+        Rule(
+            "belongs to projection type Include only; leave it out or change the type",
+            cel="self.type == 'Include' || !has(self.attributes) || size(self.attributes) == 0",
+            holds=lambda p: p.type is ProjectionType.INCLUDE or not p.attributes,
+            at="attributes",
+        ),
+    )
+    type: ProjectionType
+    """All, KeysOnly, or Include (the keys and the named attributes)."""
+    attributes: Annotated[tuple[AttributeName, ...], Field(max_length=20, json_schema_extra={"uniqueItems": True})] = ()
+    """The attributes of type Include: at most 20 an index and 100 over all indexes of the table."""
+
+
+class WarmThroughput(ApiModel):
+    """What the table or index must be able to serve at once. AWS never lowers it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "must say readUnits, writeUnits or both",
+            cel="has(self.readUnits) || has(self.writeUnits)",
+            holds=lambda w: w.read_units is not None or w.write_units is not None,
+        ),
+    )
+    read_units: Units | None = None
+    """Read units a second."""
+    write_units: Units | None = None
+    """Write units a second."""
+
+
+class GlobalIndex(ApiModel):
+    """A global secondary index."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (_DISTINCT,)
+    name: ResourceName
+    """The index's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'."""
+    partition: KeyAttribute
+    """The partition (hash) key of the index."""
+    sort: KeyAttribute | None = None
+    """The sort (range) key of the index."""
+    projection: Projection
+    """Which attributes the index copies. A change replaces the index, after consent."""
+    capacity: IndexCapacity | None = None
+    """Throughput of the index: needed when the table's capacity mode is Provisioned."""
+    warm_throughput: WarmThroughput | None = None
+    """What the index must be able to serve at once."""
+    contributor_insights: StrictBool | None = None
+    """Whether CloudWatch Contributor Insights watches the index."""
+
+
+class LocalIndex(ApiModel):
+    """A local secondary index: the table's partition key with another sort key. Only at creation of the table."""
+
+    name: ResourceName
+    """The index's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'."""
+    sort: KeyAttribute
+    """The sort (range) key of the index."""
+    projection: Projection
+    """Which attributes the index copies."""
+
+
+class TimeToLive(ApiModel):
+    """Expiry of items. AWS allows one change an hour."""
+
+    attribute: AttributeName
+    """The attribute with the expiry time, a Number in seconds of the Unix epoch."""
+    enabled: StrictBool = True
+    """False turns expiry off."""
+
+
+class Stream(ApiModel):
+    """The stream of changes."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "is missing: say KeysOnly, NewImage, OldImage or NewAndOldImages, or enabled: false for no stream",
+            cel="has(self.view) || (has(self.enabled) && !self.enabled)",
+            holds=lambda s: s.view is not None or not s.enabled,
+            at="view",
+        ),
+    )
+    view: StreamView | None = None
+    """What a record holds. Changing it makes a new stream with a new ARN."""
+    enabled: StrictBool = True
+    """False turns the stream off."""
+
+
+class PointInTimeRecovery(ApiModel):
+    """Continuous backups."""
+
+    enabled: StrictBool = True
+    """False turns continuous backups off, and their history is gone at once."""
+    days: Annotated[StrictInt, between(1, 35, "must be from 1 to 35 days")] | None = None
+    """How far back a restore is possible, 1 to 35 days; AWS starts with 35."""
+
+
+class Encryption(ApiModel):
+    """The key that encrypts the table at rest."""
+
+    kms_key: Annotated[StrictStr, Field(max_length=400), _KMS_KEY] | None = None
+    """A KMS alias, key id or ARN; `alias/aws/dynamodb` is the AWS managed key. Absent: the key that AWS owns."""
+
+
+class PolicyDocument(ApiModel):
+    """A resource-based policy, as AWS writes it. An empty document means that the table must have no policy."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            'needs both Version ("2012-10-17") and Statement (a list); leave both out for no policy',
+            cel="has(self.Version) == has(self.Statement)",
+            holds=lambda p: (p.version is None) == (p.statement is None),
+        ),
+    )
+    version: Literal["2012-10-17", "2008-10-17"] | None = Field(default=None, alias="Version")
+    """The version of the policy language."""
+    id: Annotated[StrictStr, Field(max_length=128)] | None = Field(default=None, alias="Id")
+    """A name for the policy."""
+    statement: Annotated[tuple[dict[str, Any], ...], Field(max_length=100)] | None = Field(
+        default=None, alias="Statement"
+    )
+    """The statements, each as in the IAM policy reference."""
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The document to put on the table; None when there must be none."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True) if self.statement else None
+
+
+class RestoreFrom(ApiModel):
+    """Where the table's first items come from. Read only when the table is made."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "must name exactly one source: backupArn, or tableName with an optional time",
+            cel="has(self.backupArn) != has(self.tableName)",
+            holds=lambda r: (r.backup_arn is None) != (r.table_name is None),
+        ),
+        Rule(
+            "belongs to tableName: a backup has its own time",
+            cel="!has(self.time) || has(self.tableName) || !has(self.backupArn)",
+            holds=lambda r: r.time is None or r.table_name is not None or r.backup_arn is None,
+            at="time",
+        ),
+    )
+    backup_arn: Annotated[StrictStr, Field(max_length=400), _BACKUP_ARN] | None = None
+    """The ARN of a backup."""
+    table_name: ResourceName | None = None
+    """The name in AWS of a table with point-in-time recovery, in the same account and region."""
+    time: Annotated[StrictStr, Field(max_length=40), _TIME] | None = None
+    """The moment to restore, RFC 3339. Absent: the latest that AWS can restore."""
+
+
+class Objectives(ApiModel):
+    """What the table must achieve, as its users see it."""
+
+    read_p95: Duration | None = Field(default=None, alias="readP95")
+    """95 % of the reads are answered within this time."""
+    write_p95: Duration | None = Field(default=None, alias="writeP95")
+    """95 % of the writes are answered within this time."""
+
+
+class ExpectedUsage(ApiModel):
+    """What the table is expected to carry, for the estimate before there is any traffic."""
+
+    reads_per_second: Annotated[StrictInt | StrictFloat, _RATE] | None = None
+    """Reads a second, on average over the month."""
+    writes_per_second: Annotated[StrictInt | StrictFloat, _RATE] | None = None
+    """Writes a second, on average over the month."""
+    item_size: Quantity | None = None
+    """The size of an average item, in bytes ("1Ki")."""
+    storage: Quantity | None = None
+    """The size of the table, in bytes ("10Gi")."""
+
+
+class Cost(ApiModel):
+    """Money."""
+
+    monthly_budget: Money | None = None
+    """The most that the table should cost a month, in US dollars ("20")."""
+    expected_usage: ExpectedUsage | None = None
+    """What the estimate is made of."""
+
+
+_ALL_ATTRIBUTES: Final = (
+    "(["
+    "[self.key.partition.type + self.key.partition.name]"
+    " + (has(self.key.sort) ? [self.key.sort.type + self.key.sort.name] : [])"
+    " + (has(self.globalIndexes) ? self.globalIndexes.map(i, i.partition.type + i.partition.name) : [])"
+    " + (has(self.globalIndexes) ? self.globalIndexes.filter(i, has(i.sort)).map(i, i.sort.type + i.sort.name) : [])"
+    " + (has(self.localIndexes) ? self.localIndexes.map(i, i.sort.type + i.sort.name) : [])"
+    "])"
+)
+"""CEL: a list that holds one list of all key attributes, each the six letters of its type and then its name."""
+
+
+class DynamoTableSpec(ApiModel):
+    """The table as it must be. An absent optional field is left as AWS has it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = ()  # below: they speak of methods of this class
+
+    region: Annotated[StrictStr, Field(max_length=32), _REGION] | None = None
+    """The AWS region; the operator's own when absent. Immutable."""
+    table_name: ResourceName | None = None
+    """The table's name in AWS, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'; metadata.name when absent.
+    Immutable."""
+    adopt: StrictBool = False
+    """Take over an existing table of that name. Without it, a table that is not ours is never touched."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.SNAPSHOT
+    """What deleting this object does to the table: Snapshot (a final backup, then delete), Retain (leave it), Delete
+    (no backup)."""
+    deletion_protection: StrictBool | None = None
+    """AWS refuses to delete the table while true."""
+    key: TableKey
+    """The primary key. Immutable."""
+    capacity: Capacity | None = None
+    """Capacity mode and throughput. Absent: the table is made on demand, and its capacity is yours afterwards."""
+    global_indexes: Annotated[tuple[GlobalIndex, ...], Field(max_length=20)] | None = None
+    """Global secondary indexes, at most 20, added and removed one at a time. Absent: left alone; []: none."""
+    local_indexes: Annotated[tuple[LocalIndex, ...], Field(max_length=5)] | None = None
+    """Local secondary indexes, at most 5. Immutable."""
+    ttl: TimeToLive | None = None
+    """Expiry of items."""
+    stream: Stream | None = None
+    """The stream of changes."""
+    point_in_time_recovery: PointInTimeRecovery | None = None
+    """Continuous backups. Absent: on, except that an adopted table is left as it is."""
+    encryption: Encryption | None = None
+    """The key that encrypts the table at rest. {}: the key that AWS owns."""
+    table_class: TableClass | None = None
+    """The price class of the storage. AWS allows two changes in 30 days."""
+    contributor_insights: StrictBool | None = None
+    """Whether CloudWatch Contributor Insights watches the table."""
+    warm_throughput: WarmThroughput | None = None
+    """What the table must be able to serve at once."""
+    resource_policy: PolicyDocument | None = None
+    """The resource-based policy. {}: none."""
+    tags: (
+        Annotated[
+            dict[StrictStr, TagValue],
+            Field(max_length=MAX_TAGS),
+            Says(
+                "self.all(k, size(k) >= 1 && size(k) <= 128)",
+                lambda tags: all(1 <= len(key) <= 128 for key in tags),
+                "must have keys of 1 to 128 characters",
+            ),
+            Says(
+                "self.all(k, !k.startsWith('aws:') && !k.startsWith('AWS:'))",
+                lambda tags: not any(key.startswith(("aws:", "AWS:")) for key in tags),
+                'must not have keys that begin with "aws:": AWS keeps that prefix for itself',
+            ),
+            Says(
+                "self.all(k, !k.startsWith('penstock.dev/'))",
+                lambda tags: not any(key.startswith("penstock.dev/") for key in tags),
+                'must not have keys that begin with "penstock.dev/": Penstock keeps that prefix for itself',
+            ),
+        ]
+        | None
+    ) = None
+    """AWS tags, at most 48 (of AWS's 50, two are Penstock's). Absent: left alone; {}: none but Penstock's."""
+    restore_from: RestoreFrom | None = None
+    """Make the table from a backup or from another table's past. May be removed afterwards, never added or changed."""
+    objectives: Objectives | None = None
+    """What the table must achieve."""
+    cost: Cost | None = None
+    """Budget and expected usage."""
+
+    @property
+    def wants_pitr(self) -> bool | None:
+        """Whether continuous backups must be on; None when they are not managed.
+
+        An absent field means on: a table without a way back is a mistake that shows too late. Only with `adopt: true`
+        is it left alone, because adoption changes nothing that the spec does not name.
+        """
+        if self.point_in_time_recovery is not None:
+            return self.point_in_time_recovery.enabled
+        return None if self.adopt else True
+
+    @property
+    def pitr_days(self) -> int | None:
+        """How many days back; None when AWS's own choice (35) stands."""
+        return self.point_in_time_recovery.days if self.point_in_time_recovery else None
+
+    @property
+    def capacity_mode(self) -> CapacityMode | None:
+        """The managed capacity mode; None when capacity is not managed."""
+        return self.capacity.mode if self.capacity else None
+
+    def key_attributes(self) -> Iterator[KeyAttribute]:
+        """The attributes of every key, of the table first; one may come several times."""
+        yield self.key.partition
+        if self.key.sort:
+            yield self.key.sort
+        for index in self.global_indexes or ():
+            yield index.partition
+            if index.sort:
+                yield index.sort
+        for local in self.local_indexes or ():
+            yield local.sort
+
+    def one_type_each(self) -> bool:
+        """Whether no key attribute has two types."""
+        return len({a.name for a in self.key_attributes()}) == len({(a.name, a.type) for a in self.key_attributes()})
+
+    def _indexes_hold(self, mode: CapacityMode, holds: str) -> bool:
+        capacities = [i.capacity for i in self.global_indexes or () if i.capacity]
+        return self.capacity_mode is not mode or not any(getattr(capacity, holds) for capacity in capacities)
+
+    def included(self) -> int:
+        """How many attributes the indexes include by name, counted once for each index."""
+        projections = [i.projection for i in self.global_indexes or ()] + [
+            i.projection for i in self.local_indexes or ()
+        ]
+        return sum(len(projection.attributes) for projection in projections)
+
+
+def _same_locals(new: DynamoTableSpec, old: DynamoTableSpec) -> bool:
+    return {i.name: i for i in new.local_indexes or ()} == {i.name: i for i in old.local_indexes or ()}
+
+
+DynamoTableSpec.rules = (
+    Rule(
+        "must be unchanged: the region of a table is for ever; make another DynamoTable in the other region",
+        cel="has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
+        keeps=lambda new, old: new.region == old.region,
+        at="region",
+    ),
+    Rule(
+        "must be unchanged: the key of a table is for ever; make another DynamoTable and copy the items",
+        cel="self.key == oldSelf.key",
+        keeps=lambda new, old: new.key == old.key,
+        at="key",
+    ),
+    Rule(
+        "must be unchanged: DynamoDB makes local indexes only together with the table; use a global index",
+        cel="(has(self.localIndexes) && size(self.localIndexes) > 0)"
+        " == (has(oldSelf.localIndexes) && size(oldSelf.localIndexes) > 0)"
+        " && (!has(self.localIndexes) || !has(oldSelf.localIndexes) || self.localIndexes == oldSelf.localIndexes)",
+        keeps=_same_locals,
+        at="localIndexes",
+    ),
+    Rule(
+        "may be removed, but not added or changed: it is read only when the table is made; "
+        "make another DynamoTable to restore into",
+        cel="!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)",
+        keeps=lambda new, old: new.restore_from is None or new.restore_from == old.restore_from,
+        at="restoreFrom",
+    ),
+    Rule(
+        "gives one attribute two types: a key attribute has the same type in the table's key and in every index",
+        cel=f"{_ALL_ATTRIBUTES}.all(l, l.all(a, l.all(b, a == b || a.substring(6) != b.substring(6))))",
+        holds=DynamoTableSpec.one_type_each,
+    ),
+    Rule(
+        "must not be part of the table's key: items would expire by their identity; use another attribute",
+        cel="!has(self.ttl) || (self.ttl.attribute != self.key.partition.name"
+        " && (!has(self.key.sort) || self.ttl.attribute != self.key.sort.name))",
+        holds=lambda s: (
+            s.ttl is None or s.ttl.attribute not in {s.key.partition.name, s.key.sort.name if s.key.sort else ""}
+        ),
+        at="ttl",
+    ),
+    Rule(
+        "must each have capacity.read and capacity.write: the table's capacity mode is Provisioned",
+        cel="!has(self.capacity) || self.capacity.mode != 'Provisioned' || !has(self.globalIndexes)"
+        " || self.globalIndexes.all(i, has(i.capacity) && has(i.capacity.read) && has(i.capacity.write))",
+        holds=lambda s: (
+            s.capacity_mode is not CapacityMode.PROVISIONED
+            or all(i.capacity and i.capacity.read and i.capacity.write for i in s.global_indexes or ())
+        ),
+        at="globalIndexes",
+    ),
+    Rule(
+        "must not have capacity.read or capacity.write: the table's capacity mode is OnDemand; "
+        "use capacity.maxReadUnits and capacity.maxWriteUnits",
+        cel="!has(self.capacity) || self.capacity.mode != 'OnDemand' || !has(self.globalIndexes)"
+        " || self.globalIndexes.all(i, !has(i.capacity) || (!has(i.capacity.read) && !has(i.capacity.write)))",
+        holds=lambda s: s._indexes_hold(CapacityMode.ON_DEMAND, "has_units"),
+        at="globalIndexes",
+    ),
+    Rule(
+        "must not have capacity.maxReadUnits or capacity.maxWriteUnits: the table's capacity mode is Provisioned; "
+        "use capacity.read.max and capacity.write.max",
+        cel="!has(self.capacity) || self.capacity.mode != 'Provisioned' || !has(self.globalIndexes)"
+        " || self.globalIndexes.all(i, !has(i.capacity)"
+        " || (!has(i.capacity.maxReadUnits) && !has(i.capacity.maxWriteUnits)))",
+        holds=lambda s: s._indexes_hold(CapacityMode.PROVISIONED, "has_caps"),
+        at="globalIndexes",
+    ),
+    Rule(
+        "need a table with a sort key: add key.sort, or use globalIndexes",
+        cel="!has(self.localIndexes) || size(self.localIndexes) == 0 || has(self.key.sort)",
+        holds=lambda s: not s.local_indexes or s.key.sort is not None,
+        at="localIndexes",
+    ),
+    Rule(
+        "must each sort by another attribute than the keys of the table",
+        cel="!has(self.localIndexes) || self.localIndexes.all(i, i.sort.name != self.key.partition.name"
+        " && (!has(self.key.sort) || i.sort.name != self.key.sort.name))",
+        holds=lambda s: all(
+            i.sort.name not in {s.key.partition.name, s.key.sort.name if s.key.sort else ""}
+            for i in s.local_indexes or ()
+        ),
+        at="localIndexes",
+    ),
+    Rule(
+        "must not have the name of a global index: all indexes of a table share one set of names",
+        cel="!has(self.localIndexes) || !has(self.globalIndexes)"
+        " || !self.localIndexes.exists(l, self.globalIndexes.exists(g, g.name == l.name))",
+        holds=lambda s: not {i.name for i in s.local_indexes or ()} & {i.name for i in s.global_indexes or ()},
+        at="localIndexes",
+    ),
+    Rule(
+        "includes more than 100 attributes over all indexes; use projection type All where an index needs most of them",
+        cel="(has(self.globalIndexes) ? self.globalIndexes.map(i, has(i.projection.attributes)"
+        " ? size(i.projection.attributes) : 0).sum() : 0)"
+        " + (has(self.localIndexes) ? self.localIndexes.map(i, has(i.projection.attributes)"
+        " ? size(i.projection.attributes) : 0).sum() : 0) <= 100",
+        holds=lambda s: s.included() <= 100,
+    ),
+)
+
+
+class DynamoTable(ApiModel):
+    """An Amazon DynamoDB table."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "is too short to be the table's name: DynamoDB needs at least 3 characters; set spec.tableName",
+            cel="has(self.spec.tableName) || size(self.metadata.name) >= 3",
+            holds=lambda t: t.spec.table_name is not None or len(t.metadata.name) >= 3,
+            at="metadata.name",
+        ),
+        Rule(
+            "must be unchanged: the name of a table is for ever; make another DynamoTable",
+            cel="(has(self.spec.tableName) ? self.spec.tableName : self.metadata.name)"
+            " == (has(oldSelf.spec.tableName) ? oldSelf.spec.tableName : oldSelf.metadata.name)",
+            keeps=lambda new, old: new.table_name == old.table_name,
+            at="spec.tableName",
+        ),
+    )
+    api_version: Literal["penstock.dev/v1alpha1"] = "penstock.dev/v1alpha1"
+    kind: Literal["DynamoTable"] = "DynamoTable"
+    metadata: ObjectMeta
+    spec: DynamoTableSpec
+    status: DynamoTableStatus = Field(default_factory=DynamoTableStatus)
+
+    @property
+    def table_name(self) -> str:
+        """The table's name in AWS."""
+        return self.spec.table_name or self.metadata.name
+
+    def with_status(self, status: DynamoTableStatus) -> Self:
+        """The same table with another status."""
+        return self.model_copy(update={"status": status})
+
+
+def validate_table(spec: DynamoTableSpec) -> list[Problem]:
+    """Every rule that a spec breaks, with paths from `spec`; empty when it is good."""
+    return list(problems(spec, "spec"))

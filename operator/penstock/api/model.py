@@ -1,0 +1,186 @@
+"""What every kind's model is made of: bases, rules that hold in the API server and here alike, and sentences.
+
+A manifest is judged in two layers, as the API server does it. *Structure* (types, enums, required and unknown fields,
+lengths) is pydantic's here and the structural schema's there. *Rules* (everything that needs a sentence) are written
+once, as a `Says` on a scalar or a `Rule` on a model: the CRD carries the CEL of the rule, `problems` runs its Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, StrictStr
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+VALIDATIONS = "x-kubernetes-validations"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a manifest: where, and the sentence that says what to write instead."""
+
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.sentence}" if self.path else self.sentence
+
+
+@dataclass(frozen=True)
+class Says:
+    """A rule on a scalar or a map: CEL over `self`, the same check in Python, and its sentence.
+
+    The sentence follows the field's path and says what to write: "must be at least 1; leave the field out for no cap".
+    """
+
+    cel: str
+    holds: Callable[[Any], bool]
+    sentence: str
+
+    def cel_rule(self) -> dict[str, str]:
+        """The rule as an item of x-kubernetes-validations."""
+        return {"rule": self.cel, "message": self.sentence}
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = dict(handler(schema))
+        return {**found, VALIDATIONS: [*found.get(VALIDATIONS, []), self.cel_rule()]}
+
+
+def matching(pattern: str, sentence: str) -> Says:
+    """A rule that the whole text matches a pattern, in the syntax that RE2 (CEL) and Python share."""
+    quoted = f"^({pattern})$".replace("\\", "\\\\").replace("'", "\\'")
+    return Says(f"self.matches('{quoted}')", lambda text: re.fullmatch(pattern, text) is not None, sentence)
+
+
+def between(low: int, high: int | None, sentence: str) -> Says:
+    """A rule that a number is at least `low` and, unless None, at most `high`."""
+    cel = f"self >= {low}" if high is None else f"self >= {low} && self <= {high}"
+    return Says(cel, lambda number: low <= number and (high is None or number <= high), sentence)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule across the fields of one model, in CEL and in Python.
+
+    `at` is the field (its name in manifests) that the sentence is about; empty for the object as a whole.
+    A transition rule compares with the object as it was: its CEL uses `oldSelf`, its Python is `keeps(new, old)`.
+    """
+
+    sentence: str
+    cel: str
+    holds: Callable[[Any], bool] | None = None
+    keeps: Callable[[Any, Any], bool] | None = None
+    at: str = ""
+
+    def cel_rule(self) -> dict[str, str]:
+        """The rule as an item of x-kubernetes-validations."""
+        return {"rule": self.cel, "message": self.sentence} | ({"fieldPath": f".{self.at}"} if self.at else {})
+
+
+class ApiModel(BaseModel):
+    """Base of everything that users write: camelCase in manifests, unknown fields refused, immutable here."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler(schema)
+        if cls.rules:
+            handler.resolve_ref_schema(found)[VALIDATIONS] = [rule.cel_rule() for rule in cls.rules]
+        return found
+
+
+class StatusModel(BaseModel):
+    """Base of what the operator writes. Unknown fields are dropped: an older operator may meet a newer one's status."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    def manifest(self) -> dict[str, Any]:
+        """The JSON object to write: camelCase, absent fields left out, times in RFC 3339."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def rfc3339(time: datetime) -> str:
+    """A time in UTC to the second, as Kubernetes writes metav1.Time; a naive time is taken as UTC."""
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+"""A time that is written to the second in UTC."""
+
+Text = Annotated[StrictStr, Field(max_length=1024)]
+"""A text without a rule, bounded because CEL's cost limits need bounds."""
+
+
+def problems(value: Any, path: str = "") -> Iterator[Problem]:
+    """Every rule that a model (already of the right structure) breaks, in the order of its fields."""
+    if not isinstance(value, ApiModel):
+        return
+    for name, field in type(value).model_fields.items():
+        here = f"{path}.{field.alias or name}".lstrip(".")
+        yield from _broken(getattr(value, name), field.annotation, tuple(field.metadata), here)
+    for rule in value.rules:
+        if rule.holds is not None and not rule.holds(value):
+            yield Problem(".".join(filter(None, (path, rule.at))), rule.sentence)
+
+
+def refused_changes(new: ApiModel, old: ApiModel, path: str = "") -> Iterator[Problem]:
+    """Every immutable field that differs between two versions of one object."""
+    for name, field in type(new).model_fields.items():
+        mine, before = getattr(new, name), getattr(old, name)
+        if isinstance(mine, ApiModel) and isinstance(before, ApiModel):
+            yield from refused_changes(mine, before, f"{path}.{field.alias or name}".lstrip("."))
+    for rule in new.rules:
+        if rule.keeps is not None and not rule.keeps(new, old):
+            yield Problem(".".join(filter(None, (path, rule.at))), rule.sentence)
+
+
+def _broken(value: Any, annotation: Any, metadata: tuple[Any, ...], path: str) -> Iterator[Problem]:
+    if value is None:
+        return
+    says, items = _rules(annotation)
+    for rule in (*says, *(item for item in metadata if isinstance(item, Says))):
+        if not rule.holds(value):
+            yield Problem(path, rule.sentence)
+    if isinstance(value, ApiModel):
+        yield from problems(value, path)
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from _broken(item, items, (), f"{path}[{index}]")
+
+
+@cache
+def _rules(annotation: Any) -> tuple[tuple[Says, ...], Any]:
+    """The rules of a type, and the type of its items when it is a sequence."""
+    if get_origin(annotation) in (Union, UnionType):
+        inner = [part for part in get_args(annotation) if part is not NoneType]
+        return _rules(inner[0]) if len(inner) == 1 else ((), None)
+    if get_origin(annotation) is Annotated:
+        base, *extras = get_args(annotation)
+        says, items = _rules(base)
+        return (*says, *(extra for extra in extras if isinstance(extra, Says))), items
+    if get_origin(annotation) in (tuple, list):
+        return (), get_args(annotation)[0]
+    own = getattr(annotation, "says", None)
+    return ((own,) if isinstance(own, Says) else ()), None

@@ -1,0 +1,87 @@
+"""From a manifest to a model, or to sentences: what `penstock plan -f` and the operator read objects with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from penstock.api.dynamotable import DynamoTable
+from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.api.model import Problem, problems
+
+_WORDS = {"string": "text", "int": "a whole number", "bool": "true or false", "float": "a number", "dict": "an object"}
+
+
+def parse(manifest: Mapping[str, Any]) -> DynamoTable | list[Problem]:
+    """A manifest as a DynamoTable, or everything that is wrong with it; never both, never an exception.
+
+    The status is read leniently: one that does not fit (another version wrote it) counts as absent.
+    """
+    body = {key: value for key, value in manifest.items() if key != "status"}
+    try:
+        table = DynamoTable.model_validate(body)
+    except ValidationError as error:
+        return [problem_of(detail) for detail in _once(error)]
+    found = list(problems(table))
+    if found:
+        return found
+    try:
+        return table.with_status(DynamoTableStatus.model_validate(manifest.get("status") or {}))
+    except ValidationError:
+        return table
+
+
+def _once(error: ValidationError) -> list[ErrorDetails]:
+    """The errors, one a path: a union reports each of its branches."""
+    seen: dict[str, ErrorDetails] = {}
+    for detail in error.errors(include_url=False):
+        seen.setdefault(_path(detail), detail)
+    return list(seen.values())
+
+
+def problem_of(detail: ErrorDetails) -> Problem:
+    """The sentence for one of pydantic's errors."""
+    return Problem(_path(detail), _sentence(detail))
+
+
+def _path(detail: ErrorDetails) -> str:
+    path = ""
+    for part in detail["loc"]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part not in _BRANCHES:
+            path += f".{part}"
+    return path.removeprefix(".")
+
+
+_BRANCHES = {"int", "float"}
+"""What pydantic adds to a path to say which branch of a union it tried."""
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return "is missing and required"
+        case "extra_forbidden":
+            return "is not a field here; check its spelling and its indentation"
+        case "string_type":
+            return f'must be text: {detail["input"]!r} is not; write it in quotes, for example "{detail["input"]}"'
+        case "int_type" | "int_from_float" | "float_type":
+            return f"must be a number in digits and without quotes, not {detail['input']!r}"
+        case "bool_type":
+            return f"must be true or false without quotes, not {detail['input']!r}"
+        case "enum" | "literal_error":
+            return f"must be {context['expected'].replace(chr(39), '')}, not {detail['input']!r}"
+        case "too_long" | "string_too_long":
+            what = "characters" if detail["type"] == "string_too_long" else "entries"
+            return f"must have at most {context['max_length']} {what}"
+        case "tuple_type" | "list_type":
+            return "must be a list: write each entry on a line that begins with '-'"
+        case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type":
+            return "must be an object with fields of its own"
+        case _:
+            return detail["msg"]
