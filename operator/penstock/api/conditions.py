@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from penstock.api.model import StatusModel, Timestamp
 
@@ -95,6 +96,7 @@ class Reason(StrEnum):
 class Condition(StatusModel):
     """One aspect of the object's state, with a reason from a closed list and one sentence for a person."""
 
+    merge_key: ClassVar[str | None] = "type"
     type: ConditionType
     """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget or Recoverable."""
     status: ConditionStatus

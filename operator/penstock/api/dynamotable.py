@@ -17,7 +17,8 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from penstock.api import dynamotable_rules
 from penstock.api.dynamotable_status import DynamoTableStatus
-from penstock.api.meta import ObjectMeta
+from penstock.api.kind import AGE, Column, Kind, condition_column
+from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Problem, Rule, Says, between, problems
 from penstock.api.quantities import Duration, Money, Quantity
 
@@ -185,6 +186,7 @@ class GlobalIndex(ApiModel):
     """A global secondary index."""
 
     rules: ClassVar[tuple[Rule, ...]] = dynamotable_rules.KEY
+    merge_key: ClassVar[str | None] = "name"
     name: ResourceName
     """The index's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'."""
     partition: KeyAttribute
@@ -204,6 +206,7 @@ class GlobalIndex(ApiModel):
 class LocalIndex(ApiModel):
     """A local secondary index: the table's partition key with another sort key. Only at creation of the table."""
 
+    merge_key: ClassVar[str | None] = "name"
     name: ResourceName
     """The index's name, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'."""
     sort: KeyAttribute
@@ -447,6 +450,27 @@ class DynamoTable(ApiModel):
     def with_status(self, status: DynamoTableStatus) -> Self:
         """The same table with another status."""
         return self.model_copy(update={"status": status})
+
+
+KIND: Final = Kind(
+    model=DynamoTable,
+    plural="dynamotables",
+    short_names=("ddb",),
+    columns=(
+        condition_column("Ready", "Ready", "status", "Whether the table serves requests as the spec asks."),
+        condition_column("Reason", "Ready", "reason", "Why, in a word from a closed list."),
+        Column("Mode", ".status.mode", "The capacity mode that AWS has: OnDemand or Provisioned."),
+        Column("Items", ".status.itemCount", "Items, as AWS counts them about every six hours.", type="integer"),
+        Column("Size", ".status.size", "Size of the items, as AWS measures it about every six hours."),
+        Column(
+            "Cost/mo",
+            ".metadata.annotations." + MONTHLY_COST.replace(".", r"\."),
+            "What the table costs a month, in US dollars.",
+        ),
+        condition_column("Message", "Ready", "message", "Why, in one sentence.", priority=1),
+        AGE,
+    ),
+)
 
 
 def validate_table(spec: DynamoTableSpec) -> list[Problem]:

@@ -21,6 +21,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 VALIDATIONS = "x-kubernetes-validations"
+MERGE_KEY = "x-penstock-merge-key"
+"""How an item's schema tells the CRD's generator its key; it never reaches a CRD."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,16 @@ class ApiModel(BaseModel):
         use_attribute_docstrings=True,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
+    merge_key: ClassVar[str | None] = None
+    """The field that names an item among its like, when lists of this model merge (x-kubernetes-list-type: map)."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         found = handler(schema)
         if cls.rules:
             handler.resolve_ref_schema(found)[VALIDATIONS] = [rule.cel_rule() for rule in cls.rules]
+        if cls.merge_key:
+            handler.resolve_ref_schema(found)[MERGE_KEY] = cls.merge_key
         return found
 
 
@@ -114,6 +120,15 @@ class StatusModel(BaseModel):
         extra="ignore",
         use_attribute_docstrings=True,
     )
+    merge_key: ClassVar[str | None] = None
+    """As in ApiModel."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        found = handler(schema)
+        if cls.merge_key:
+            handler.resolve_ref_schema(found)[MERGE_KEY] = cls.merge_key
+        return found
 
     def manifest(self) -> dict[str, Any]:
         """The JSON object to write: camelCase, absent fields left out, times in RFC 3339."""

@@ -1,0 +1,8 @@
+"""The kinds that Penstock has. A new one is a file with its model, and a line here."""
+
+from __future__ import annotations
+
+from penstock.api import dynamotable
+from penstock.api.kind import Kind
+
+KINDS: tuple[Kind, ...] = (dynamotable.KIND,)
