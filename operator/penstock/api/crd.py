@@ -86,7 +86,8 @@ def schema_of(kind: Kind) -> dict[str, Any]:
     properties = found["properties"]
     properties["apiVersion"] = {"type": "string"}
     properties["kind"] = {"type": "string"}
-    properties["metadata"] = {"type": "object"}
+    # The name is declared for rules that speak of it; the API server knows the rest of metadata itself.
+    properties["metadata"] = {"type": "object", "properties": {"name": {"type": "string"}}}
     found["required"] = ["spec"]
     return found
 

@@ -416,10 +416,6 @@ class DynamoTableSpec(ApiModel):
         for local in self.local_indexes or ():
             yield local.sort
 
-    def one_type_each(self) -> bool:
-        """Whether no key attribute has two types."""
-        return len({a.name for a in self.key_attributes()}) == len({(a.name, a.type) for a in self.key_attributes()})
-
     def index_capacities(self) -> list[IndexCapacity]:
         """The throughput that is named for global indexes."""
         return [index.capacity for index in self.global_indexes or () if index.capacity]
