@@ -46,6 +46,24 @@ class FinalBackup(StatusModel):
     """When it was taken."""
 
 
+class Managed(StatusModel):
+    """What once stood in the spec: only that is removed when it no longer stands there."""
+
+    indexes: tuple[str, ...] = ()
+    """Names of global indexes."""
+    tags: tuple[str, ...] = ()
+    """Keys of tags."""
+
+
+class Restore(StatusModel):
+    """The restore that makes this table, written before AWS is asked for it."""
+
+    source: str
+    """A backup's ARN, or a table's name."""
+    started_at: Timestamp
+    """When it was asked for."""
+
+
 class DynamoTableStatus(StatusModel):
     """What the operator saw, did, plans and waits for."""
 
@@ -83,6 +101,10 @@ class DynamoTableStatus(StatusModel):
     """The ARN of the stream in force."""
     observed: dict[str, Any] | None = None
     """What AWS chose where the spec does not say: free-form, for people and tools."""
+    managed: Managed | None = None
+    """What the operator may remove: indexes and tags that came from the spec."""
+    restore: Restore | None = None
+    """The restore that made this table."""
     plan: PlanStatus | None = None
     """What the operator would do next."""
     final_backup: FinalBackup | None = None

@@ -26,6 +26,8 @@ class When(StrEnum):
     """When a step may run."""
 
     NOW = "Now"
+    LATER = "Later"
+    """Once what goes before it has ended."""
     MAINTENANCE_WINDOW = "MaintenanceWindow"
     AFTER_CONSENT = "AfterConsent"
     """After the plan's hash stands in the annotation penstock.dev/approve."""
@@ -39,7 +41,7 @@ class StepStatus(StatusModel):
     effect: Effect
     """What it does to the running database: Immediate, Restart, Failover, Replace or Destroy."""
     when: When
-    """When it may run: Now, MaintenanceWindow or AfterConsent."""
+    """When it may run: Now, Later, MaintenanceWindow or AfterConsent."""
     cost_delta: str | None = None
     """What it adds to the cost of a month, in US dollars."""
 

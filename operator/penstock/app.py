@@ -1,0 +1,195 @@
+"""The operator process: connect, wait for leadership, watch and work, and leave in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock import handlers
+from penstock.aws.account import Account
+from penstock.dynamo.inventory import InventoryCycles
+from penstock.dynamo.kind import DynamoTables
+from penstock.dynamo.observe import Cycles
+from penstock.engine import metrics
+from penstock.engine.events import Recorder
+from penstock.engine.kind import Key, Kind
+from penstock.engine.kube import Kube, KubeError, Resource
+from penstock.engine.lease import LeadershipLost, Lease
+from penstock.engine.loop import Loop
+from penstock.engine.queue import Priority
+from penstock.engine.server import Server, Vitals
+
+log = logging.getLogger(__name__)
+
+# A pod has ten seconds between SIGTERM and SIGKILL; passes get half of that, the Lease and the watches the rest.
+GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds."""
+
+    region: str
+    cluster: str = ""
+    namespaces: tuple[str, ...] = ()
+    workers: int = 16
+    http_host: str = "0.0.0.0"  # noqa: S104  (a pod is reached on its pod IP)
+    http_port: int = 8080
+    leader_elect: bool = True
+    lease_namespace: str = "default"
+    lease_name: str = "penstock-operator"
+    identity: str = ""
+    cycles: Cycles = field(default_factory=Cycles)
+    inventory: InventoryCycles = field(default_factory=InventoryCycles)
+
+
+class Operator:
+    """One operator process. run() returns the exit code: 0 after SIGTERM or SIGINT, 1 when it had to stop by itself."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._stop = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._leading = False
+        self._loop: Loop | None = None
+
+    async def run(self) -> int:
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._stop.set)
+        kube = await Kube.connect()
+        server = Server(self._options.http_host, self._options.http_port, self._vitals, self._measure)
+        await server.start()
+        lease = self._lease(kube)
+        try:
+            if not await self._or_stop(kube.wait_until_reachable()):
+                return 0
+            if lease is not None and not await self._or_stop(lease.acquire()):
+                return 0
+            return await self._lead(kube, lease)
+        finally:
+            if lease is not None:
+                await lease.release()
+            await server.stop()
+            await kube.close()
+
+    async def _lead(self, kube: Kube, lease: Lease | None) -> int:
+        options = self._options
+        cluster = options.cluster or await cluster_id(kube)
+        account = Account(options.region)
+        tables = DynamoTables(account, cluster, options.cycles, options.inventory)
+        kinds: list[Kind[Any, Any]] = [tables]
+        loop = self._loop = Loop(kube, kinds, Recorder(kube, self._identity()), workers=options.workers)
+        self._leading = True
+        leaving = asyncio.Event()
+
+        def wake(key: Key) -> None:
+            loop.queue.add(key, 0, Priority.NORMAL)
+
+        tasks = {
+            asyncio.create_task(self._stop.wait(), name="stop"),
+            asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
+            asyncio.create_task(
+                handlers.serve(loop, kinds, kube.configuration, options.namespaces, leaving, self._synced),
+                name="watches",
+            ),
+            asyncio.create_task(tables.watch(wake), name="inventory"),
+        }
+        if lease is not None:
+            tasks.add(asyncio.create_task(lease.keep(), name="lease"))
+        code = 0
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.get_name() == "stop":
+                    log.info("stopping")
+                    continue
+                code = 1
+                error = task.exception()
+                if isinstance(error, LeadershipLost):
+                    log.error("leadership is lost, so this process ends: %s", error)
+                else:
+                    log.error(
+                        "%s ended (%s), so this process ends and is started again",
+                        task.get_name(),
+                        error or "without an error",
+                    )
+        finally:
+            lost = any(t.get_name() == "lease" and t.done() for t in tasks)
+            leaving.set()
+            # Whoever lost the Lease must not write another byte; whoever was asked to leave ends what runs.
+            pending = {t for t in tasks if not t.done() and t.get_name() in ("workers", "watches")}
+            if pending and not lost:
+                await asyncio.wait(pending, timeout=GRACE + 1)
+            for task in tasks:
+                task.cancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await asyncio.gather(*tasks, return_exceptions=True)
+            account.close()
+        return code
+
+    async def _or_stop(self, waiting: Any) -> bool:
+        """Await something that may take for ever. False when the process was asked to stop first."""
+        task, stop = asyncio.ensure_future(waiting), asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        return False
+
+    def _lease(self, kube: Kube) -> Lease | None:
+        options = self._options
+        if not options.leader_elect:
+            return None
+        return Lease(kube, options.lease_namespace, options.lease_name, self._identity())
+
+    def _identity(self) -> str:
+        # Two processes may share a host or pod name; a restarted container must not take itself for its predecessor.
+        if not hasattr(self, "_id"):
+            self._id = f"{self._options.identity or socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        return self._id
+
+    def _vitals(self) -> Vitals:
+        loop = self._loop
+        if loop is None or not self._leading:
+            return Vitals(leading=False, synced=False)
+        now = asyncio.get_running_loop().time()
+        return Vitals(
+            leading=True,
+            synced=self._synced.is_set(),
+            echo=loop.store.echo_overdue,
+            longest_pass=max((now - began for began in loop.running.values()), default=0.0),
+            overdue=loop.queue.overdue,
+            since_activity=now - loop.queue.last_activity,
+        )
+
+    def _measure(self) -> None:
+        loop = self._loop
+        if loop is None:
+            return
+        metrics.QUEUE_DEPTH.set(len(loop.queue))
+        metrics.QUEUE_OVERDUE.set(loop.queue.overdue)
+        metrics.QUEUE_OLDEST.set(loop.queue.oldest_wait)
+        loop.store.measure()
+
+
+async def cluster_id(kube: Kube) -> str:
+    """The uid of the namespace kube-system, which is what the community uses for a cluster's identity; 'cluster' where it may not be read."""
+    try:
+        namespace = await kube.request("GET", Resource("", "v1", "namespaces"), name="kube-system")
+        return str(namespace["metadata"]["uid"])
+    except KubeError as error:
+        log.warning(
+            "the cluster's id cannot be read (%s); tables are marked with 'cluster'. Set --cluster-name.", error
+        )
+        return "cluster"

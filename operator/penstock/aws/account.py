@@ -1,0 +1,159 @@
+"""Calls to AWS: one place that paces, counts, times and classifies every request of the operator.
+
+boto3 is synchronous, so calls run in a bounded pool of threads; its own retries are off, because a retry that the queue makes is visible, paced
+with everything else and started from a fresh look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from penstock import __version__
+from penstock.api.conditions import Reason
+from penstock.aws import errors
+from penstock.engine import metrics
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.pacing import Limit, TokenBucket
+from penstock.engine.queue import Priority
+
+log = logging.getLogger(__name__)
+
+LIMITS: dict[str, Limit] = {
+    # DynamoDB guide, "Best practices for using the control plane": 2,500 requests/s an account and region.
+    "dynamodb": Limit(rate=1000, burst=500),
+    # Application Auto Scaling publishes no figure; its API throttles early.
+    "application-autoscaling": Limit(rate=10, burst=20),
+    "resourcegroupstaggingapi": Limit(rate=5, burst=10),
+    # KMS quotas: 2,000 DescribeKey/s shared in an account; one key serves many tables and is remembered.
+    "kms": Limit(rate=20, burst=20),
+}
+OPERATION_LIMITS: dict[tuple[str, str], Limit] = {
+    # DynamoDB API reference: each of these has a cap of its own for the whole account. Half is left to others.
+    ("dynamodb", "DescribeContinuousBackups"): Limit(rate=5, burst=10),
+    ("dynamodb", "ListTagsOfResource"): Limit(rate=5, burst=10),
+    ("dynamodb", "TagResource"): Limit(rate=2.5, burst=5),
+    ("dynamodb", "UntagResource"): Limit(rate=2.5, burst=5),
+    ("dynamodb", "CreateBackup"): Limit(rate=25, burst=25),
+    ("dynamodb", "DeleteBackup"): Limit(rate=5, burst=5),
+    ("dynamodb", "DescribeBackup"): Limit(rate=5, burst=10),
+    ("dynamodb", "ListBackups"): Limit(rate=2.5, burst=5),
+    ("dynamodb", "RestoreTableFromBackup"): Limit(rate=5, burst=5),
+}
+_DEFAULT = Limit(rate=10, burst=20)
+# After credentials failed, a new session may find renewed ones (a mounted Secret, a file); not more often than this, in seconds.
+_RENEW = 15.0
+
+
+class Account:
+    """The operator's AWS account. region: where objects live that name none. threads: calls in flight at once."""
+
+    def __init__(self, region: str, threads: int = 16) -> None:
+        self.region = region
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aws")
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._buckets: dict[tuple[str, str, str], TokenBucket] = {}
+        self._making = asyncio.Lock()
+        self._renewed = 0.0
+        self._session = boto3.Session()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def affords(self, service: str, operation: str, region: str = "") -> bool:
+        """Whether a background read could be sent now without waiting. Nothing is spent."""
+        return all(b.affords_background for b in self._of(service, operation, region or self.region))
+
+    async def call(
+        self,
+        service: str,
+        operation: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        region: str = "",
+        priority: Priority = Priority.NORMAL,
+    ) -> dict[str, Any]:
+        """One AWS request, as botocore names it ("dynamodb", "DescribeTable"). Returns its answer; raises Trouble."""
+        region = region or self.region
+        buckets = self._of(service, operation, region)
+        began = time.monotonic()
+        for bucket in buckets:
+            await bucket.take(priority)
+        sent = time.monotonic()
+        metrics.AWS_PACED.labels(service).inc(sent - began)
+        outcome = "ok"
+        try:
+            client = await self._client(service, region)
+            method = getattr(client, xform_name(operation))
+            answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(
+                self._pool, lambda: method(**(parameters or {}))
+            )
+            return answer
+        except (ClientError, BotoCoreError, ValueError) as error:
+            trouble = errors.trouble(error, service, operation)
+            outcome = str(trouble.meaning)
+            if trouble.meaning is Meaning.THROTTLED:
+                for bucket in buckets:
+                    bucket.slow_down()
+            if trouble.meaning is Meaning.DENIED:
+                self._renew(trouble)
+            raise trouble from error
+        finally:
+            metrics.AWS_CALLS.labels(service, operation, outcome).inc()
+            metrics.AWS_SECONDS.labels(service).observe(time.monotonic() - sent)
+
+    async def _client(self, service: str, region: str) -> Any:
+        client = self._clients.get((service, region))
+        if client is None:
+            # Building a client reads large service models, and boto3 sessions are not safe to share between threads while doing so.
+            async with self._making:
+                client = self._clients.get((service, region))
+                if client is None:
+                    client = await asyncio.get_running_loop().run_in_executor(self._pool, self._make, service, region)
+                    self._clients[service, region] = client
+        return client
+
+    def _make(self, service: str, region: str) -> Any:
+        config = Config(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=5,
+            read_timeout=20,
+            max_pool_connections=self._threads,
+            user_agent_extra=f"penstock/{__version__}",
+            # The models of the API were checked at admission; AWS checks again.
+            parameter_validation=False,
+        )
+        return self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+
+    def _of(self, service: str, operation: str, region: str) -> list[TokenBucket]:
+        found = [self._bucket(service, "", region, LIMITS.get(service, _DEFAULT))]
+        own = OPERATION_LIMITS.get((service, operation))
+        if own is not None:
+            found.append(self._bucket(service, operation, region, own))
+        return found
+
+    def _bucket(self, service: str, operation: str, region: str, limit: Limit) -> TokenBucket:
+        key = (service, operation, region)
+        if key not in self._buckets:
+            self._buckets[key] = TokenBucket(limit)
+        return self._buckets[key]
+
+    def _renew(self, trouble: Trouble) -> None:
+        if trouble.reason == Reason.ACCESS_DENIED and trouble.code in ("AccessDenied", "AccessDeniedException"):
+            # The credentials work; it is the policy that is missing something.
+            return
+        now = time.monotonic()
+        if now - self._renewed >= _RENEW:
+            self._renewed = now
+            self._session = boto3.Session()
+            self._clients.clear()

@@ -1,0 +1,202 @@
+"""What AWS's errors mean, and the sentence that each puts on the object.
+
+Sources: the "Errors" sections of the DynamoDB, Application Auto Scaling and KMS API references, and "Common Error Types" of each.
+"""
+
+from __future__ import annotations
+
+import re
+
+from botocore import exceptions
+
+from penstock.api.conditions import Reason
+from penstock.engine.errors import Meaning, Trouble
+
+_THROTTLED = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "ProvisionedThroughputExceededException",
+    "TooManyRequestsException",
+    "SlowDown",
+    "ConcurrentUpdateException",
+}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "AuthorizationError",
+    "NotAuthorized",
+    "403",
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_UNKNOWN_KEY = {
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "AuthFailure",
+}
+_MISSING_KEY = {"MissingAuthenticationToken", "MissingAuthenticationTokenException"}
+_BUSY = {
+    "ResourceInUseException",
+    "TableInUseException",
+    "BackupInUseException",
+    "ContinuousBackupsUnavailableException",
+    "PolicyInProgressException",
+    "ConflictException",
+    "TransactionConflictException",
+}
+_ABSENT = {
+    "ResourceNotFoundException",
+    "TableNotFoundException",
+    "BackupNotFoundException",
+    "PointInTimeRecoveryUnavailableException",
+    "PolicyNotFoundException",
+    "ObjectNotFoundException",
+    "NotFoundException",
+}
+_UNAVAILABLE = {
+    "InternalServerError",
+    "InternalServerErrorException",
+    "InternalFailure",
+    "InternalServiceException",
+    "InternalServiceError",
+    "KMSInternalException",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+}
+_LIMIT = {"LimitExceededException", "AccountLimitExceededException", "QuotaExceededException"}
+_UNSUPPORTED = {
+    "UnknownOperationException",
+    "UnknownOperation",
+    "InvalidAction",
+    "UnsupportedOperationException",
+    "NotImplemented",
+}
+
+UNSUPPORTED = "UnsupportedOperation"
+"""The code of a Trouble whose operation the endpoint does not have at all (an emulator, an old region)."""
+
+
+def trouble(error: Exception, service: str, operation: str) -> Trouble:
+    """The Trouble that stands for an exception of botocore."""
+    action = f"{service}:{operation}"
+    if isinstance(error, exceptions.ClientError):
+        return _from_answer(error, action, operation)
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return Trouble(
+            Meaning.DENIED,
+            Reason.CREDENTIALS_MISSING,
+            "The operator has no AWS credentials: give its ServiceAccount an IAM role, or name a Secret in the chart's aws.existingSecret.",
+            code=type(error).__name__,
+            operation=operation,
+        )
+    if isinstance(
+        error,
+        exceptions.CredentialRetrievalError | exceptions.UnauthorizedSSOTokenError | exceptions.TokenRetrievalError,
+    ):
+        return Trouble(
+            Meaning.DENIED,
+            Reason.CREDENTIALS_MISSING,
+            f"The operator's AWS credentials could not be obtained: {error}",
+            code=type(error).__name__,
+            operation=operation,
+        )
+    if isinstance(error, exceptions.ParamValidationError):
+        return Trouble(
+            Meaning.INVALID, Reason.INVALID, f"{action} would be refused: {_flat(str(error))}", operation=operation
+        )
+    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectionError | exceptions.HTTPClientError):
+        return Trouble(
+            Meaning.UNAVAILABLE,
+            Reason.UNAVAILABLE,
+            f"AWS cannot be reached ({action}: {_flat(str(error))}); the operator keeps trying.",
+            code=type(error).__name__,
+            operation=operation,
+        )
+    return Trouble(
+        Meaning.UNAVAILABLE,
+        Reason.UNAVAILABLE,
+        f"{action} gave an answer that cannot be read ({type(error).__name__}: {_flat(str(error))}); the operator keeps trying.",
+        code=type(error).__name__,
+        operation=operation,
+    )
+
+
+def _from_answer(error: exceptions.ClientError, action: str, operation: str) -> Trouble:
+    body = error.response.get("Error", {})
+    code, message = str(body.get("Code", "")), _flat(str(body.get("Message", "")))
+    answer = error.response.get("ResponseMetadata", {})
+    status = int(answer.get("HTTPStatusCode", 0))
+    meaning, reason, sentence = _judge(code, message, status, action)
+    return Trouble(
+        meaning,
+        reason,
+        sentence,
+        code=UNSUPPORTED if code in _UNSUPPORTED else code,
+        operation=operation,
+        request_id=str(answer.get("RequestId", "")),
+    )
+
+
+def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, Reason, str]:
+    if code in _THROTTLED:
+        return (
+            Meaning.THROTTLED,
+            Reason.THROTTLED,
+            f"AWS throttles {action}; the operator slows down and goes on by itself.",
+        )
+    if code in _EXPIRED:
+        return (
+            Meaning.DENIED,
+            Reason.CREDENTIALS_EXPIRED,
+            "The operator's AWS credentials have expired: renew them (the Secret or the role that the chart names); no restart is needed for a role.",
+        )
+    if code in _UNKNOWN_KEY:
+        return (
+            Meaning.DENIED,
+            Reason.ACCESS_DENIED,
+            f"AWS does not know the operator's access key ({code}): check the credentials that the chart names.",
+        )
+    if code in _MISSING_KEY:
+        return (
+            Meaning.DENIED,
+            Reason.CREDENTIALS_MISSING,
+            "The request carried no AWS credentials: give the operator a role or a Secret with keys.",
+        )
+    if code in _DENIED or (status == 403 and code not in _UNSUPPORTED):
+        return (
+            Meaning.DENIED,
+            Reason.ACCESS_DENIED,
+            f"AWS denies {action}: allow it in the operator's IAM policy. {message}".strip(),
+        )
+    if code in _UNSUPPORTED:
+        return Meaning.UNKNOWN, Reason.UNAVAILABLE, f"This AWS endpoint does not have {action}."
+    if code in _LIMIT:
+        return Meaning.BUSY, Reason.LIMIT_REACHED, f"A limit of the AWS account is reached ({action}): {message}"
+    if code in _BUSY:
+        return Meaning.BUSY, Reason.BUSY, f"AWS is still changing it ({action}): {message}"
+    if code in _ABSENT:
+        return Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"AWS does not find it ({action}): {message}"
+    if code in _UNAVAILABLE or status >= 500:
+        return (
+            Meaning.UNAVAILABLE,
+            Reason.UNAVAILABLE,
+            f"AWS fails on its side ({action}, {code or status}); the operator keeps trying.",
+        )
+    if code == "ValidationException" or status == 400:
+        return Meaning.INVALID, Reason.REFUSED, f"AWS refuses {action}: {message}"
+    return Meaning.UNKNOWN, Reason.UNKNOWN, f"{action} failed with {code or status}: {message}"
+
+
+def _flat(text: str) -> str:
+    """One line, bounded: some services answer with whole pages."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text)).strip()[:300]

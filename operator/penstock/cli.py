@@ -1,0 +1,181 @@
+"""The `penstock` command, also found by kubectl as `kubectl penstock`."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from typing import Any, Literal
+
+import click
+
+from penstock import __version__
+
+
+class _Lazy(click.Group):
+    """A group whose `lab` lives in another package, which only a checkout has."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "lab"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "lab":
+            return super().get_command(ctx, cmd_name)
+        try:
+            found: click.Command = importlib.import_module("penstock_lab.cli").lab
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"the lab is part of a checkout, not of the operator's image ({error}); run `make setup` in one"
+            ) from error
+        return found
+
+
+_ANY = "0.0.0.0"  # noqa: S104  (a pod is reached on its pod IP)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="penstock")
+def main() -> None:
+    """Penstock manages AWS databases as Kubernetes objects."""
+
+
+def _region() -> str:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+@main.command()
+@click.option(
+    "--region",
+    default=_region,
+    show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1",
+    help="Where objects live that name no region.",
+)
+@click.option(
+    "--cluster-name",
+    default="",
+    envvar="PENSTOCK_CLUSTER_NAME",
+    help="Goes into the owner tag; default: the uid of kube-system.",
+)
+@click.option(
+    "--watch-namespace", "namespaces", multiple=True, help="Watch only this namespace; may be repeated. Default: all."
+)
+@click.option(
+    "--workers", default=16, show_default=True, type=click.IntRange(1, 256), help="Objects worked on at the same time."
+)
+@click.option(
+    "--http-host",
+    default=_ANY,
+    envvar="PENSTOCK_HTTP_HOST",
+    help="Where /healthz, /readyz and /metrics are served.",
+)
+@click.option(
+    "--http-port", default=8080, show_default=True, envvar="PENSTOCK_HTTP_PORT", type=click.IntRange(0, 65535)
+)
+@click.option(
+    "--leader-elect/--no-leader-elect", default=True, show_default=True, help="Work only while holding the Lease."
+)
+@click.option("--lease-namespace", default="default", envvar="POD_NAMESPACE", show_default=True)
+@click.option("--lease-name", default="penstock-operator", show_default=True)
+@click.option(
+    "--identity", default="", envvar="POD_NAME", help="This process's name in the Lease; default: the host's."
+)
+@click.option(
+    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+)
+@click.option(
+    "--log-format", default=None, type=click.Choice(["json", "text"]), help="Default: text on a terminal, else json."
+)
+@click.option(
+    "--resync",
+    default=420.0,
+    show_default=True,
+    envvar="PENSTOCK_RESYNC_SECONDS",
+    help="Seconds between two looks at a table that nobody changed.",
+)
+@click.option(
+    "--facet-resync",
+    default=660.0,
+    show_default=True,
+    envvar="PENSTOCK_FACET_RESYNC_SECONDS",
+    help="The same for TTL, recovery, tags, policy.",
+)
+@click.option(
+    "--listing",
+    default=60.0,
+    show_default=True,
+    envvar="PENSTOCK_LISTING_SECONDS",
+    help="Seconds between two listings of all tables.",
+)
+def run(**options: Any) -> None:
+    """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
+    from penstock.app import Operator, Options
+    from penstock.dynamo.inventory import InventoryCycles
+    from penstock.dynamo.observe import Cycles
+    from penstock.engine import logs
+    from penstock.engine.kube import KubeError
+
+    style: Literal["json", "text"] = options["log_format"] or ("text" if sys.stderr.isatty() else "json")
+    logs.configure(options["log_level"], style)
+    told = Options(
+        region=options["region"],
+        cluster=options["cluster_name"],
+        namespaces=options["namespaces"],
+        workers=options["workers"],
+        http_host=options["http_host"],
+        http_port=options["http_port"],
+        leader_elect=options["leader_elect"],
+        lease_namespace=options["lease_namespace"],
+        lease_name=options["lease_name"],
+        identity=options["identity"],
+        cycles=Cycles(table=options["resync"], facets=options["facet_resync"]),
+        inventory=InventoryCycles(listing=options["listing"], tags=options["facet_resync"]),
+    )
+
+    async def operate() -> int:
+        return await Operator(told).run()
+
+    try:
+        code = asyncio.run(operate())
+    except KubeError as error:
+        raise click.ClickException(str(error)) from error
+    # AWS calls run in threads that cannot be cancelled; what they began is found again by the next process.
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@main.command()
+def crds() -> None:
+    """Print the CustomResourceDefinitions."""
+    from penstock.api import crd
+
+    click.echo(crd.render(), nl=False)
+
+
+@main.command()
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(exists=True, allow_dash=True),
+    help="Manifests; - is standard input.",
+)
+@click.option("-n", "--namespace", default="default", show_default=True, help="For manifests that name none.")
+@click.option("--region", default=_region, show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1")
+@click.option("-o", "--output", default="text", type=click.Choice(["text", "json"]), show_default=True)
+@click.pass_context
+def plan(ctx: click.Context, /, **options: Any) -> None:
+    """Print what would be done for manifests, against AWS; nothing is changed.
+
+    With a cluster, what it knows of the objects (status, approvals) counts; without one, the manifest alone.
+    Exit status: 0 nothing to do, 2 changes, 1 error.
+    """
+    from penstock.preview import preview
+
+    ctx.exit(asyncio.run(preview(options["files"], options["namespace"], options["region"], options["output"])))
+
+
+if __name__ == "__main__":
+    main()

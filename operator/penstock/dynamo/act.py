@@ -1,0 +1,145 @@
+"""Writing to AWS: one step at a time, each safe to repeat, and its answer remembered so that it need not be read back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.api.conditions import Reason
+from penstock.aws import dynamodb
+from penstock.aws.account import Account
+from penstock.aws.dynamodb import Insights
+from penstock.dynamo.memory import MISSING, Memory
+from penstock.dynamo.state import Desired
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.plan import Step
+from penstock.engine.queue import Priority
+
+# Answers that say that the step's end is reached already, or that the look was stale: look again instead of failing.
+_LOOK_AGAIN: dict[str, tuple[str, ...]] = {
+    "CreateTable": ("ResourceInUseException", "TableAlreadyExistsException"),
+    "RestoreTableFromBackup": ("TableAlreadyExistsException", "ResourceInUseException"),
+    "RestoreTableToPointInTime": ("TableAlreadyExistsException", "ResourceInUseException"),
+    "DeleteTable": ("ResourceNotFoundException", "TableNotFoundException"),
+    "DeregisterScalableTarget": ("ObjectNotFoundException",),
+    "DeleteResourcePolicy": ("PolicyNotFoundException", "ResourceNotFoundException"),
+}
+# AWS allows one TTL change an hour; a try every five minutes finds the end of it.
+_TTL_AGAIN = 300.0
+
+
+@dataclass
+class Actor:
+    """Performs steps for tables of one account. clock: the present time in UTC, for tests."""
+
+    account: Account
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def act(self, desired: Desired, memory: Memory, step: Step) -> None:
+        """Perform the step. Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again."""
+        priority = Priority.URGENT if desired.absent else Priority.NORMAL
+        try:
+            answer = await self.account.call(
+                step.service, step.operation, step.parameters, region=desired.region, priority=priority
+            )
+        except Trouble as trouble:
+            # Also an error may have had its effect (a lost answer), so nothing that was known is trusted.
+            memory.drop("table", step.facet)
+            memory.must_look = True
+            if trouble.code in _LOOK_AGAIN.get(step.operation, ()):
+                return
+            refined = _refine(step, trouble)
+            memory.refuse(step.summary, refined, self.clock(), random.random())
+            raise refined from trouble
+        memory.held.pop(step.summary, None)
+        _absorb(memory, step, answer, asyncio.get_running_loop().time())
+
+
+def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:
+    """Remember what the answer says of the step's facet; what it does not say is read when it is next needed."""
+    description = answer.get("TableDescription")
+    if description is not None and step.operation != "DeleteTable":
+        memory.put("table", dynamodb.table(description), now)
+        memory.note_state(memory.get("table"), datetime.now(UTC))
+    match step.operation:
+        case "CreateTable":
+            memory.put("tags", {t["Key"]: t["Value"] for t in step.parameters.get("Tags", ())}, now)
+            # A new table has none of these; to read them back would be three calls a table for nothing.
+            memory.put("ttl", dynamodb.TimeToLive("DISABLED"), now)
+            memory.put("backups", dynamodb.ContinuousBackups(enabled=False), now)
+            memory.put("policy", step.parameters.get("ResourcePolicy", ""), now)
+            memory.put("insights", Insights(), now)
+            memory.put("scaling", (), now)
+        case "DeleteTable":
+            memory.drop("table")
+            memory.must_look = True
+        case "UpdateTimeToLive":
+            asked = step.parameters["TimeToLiveSpecification"]
+            memory.put(
+                "ttl", dynamodb.TimeToLive("ENABLED" if asked["Enabled"] else "DISABLED", asked["AttributeName"]), now
+            )
+        case "UpdateContinuousBackups":
+            memory.put("backups", dynamodb.continuous_backups(answer.get("ContinuousBackupsDescription") or {}), now)
+        case "TagResource" | "UntagResource":
+            known = memory.get("tags")
+            tags = dict(known) if known is not MISSING and known is not None else {}
+            tags.update({t["Key"]: t["Value"] for t in step.parameters.get("Tags", ())})
+            memory.put("tags", {k: v for k, v in tags.items() if k not in step.parameters.get("TagKeys", ())}, now)
+        case "PutResourcePolicy":
+            memory.put("policy", step.parameters["Policy"], now)
+        case "DeleteResourcePolicy":
+            memory.put("policy", "", now)
+        case "UpdateContributorInsights":
+            known = memory.get("insights")
+            statuses = dict(known.statuses) if isinstance(known, Insights) else {}
+            on = step.parameters["ContributorInsightsAction"] == "ENABLE"
+            statuses[step.parameters.get("IndexName", "")] = answer.get("ContributorInsightsStatus") or (
+                "ENABLED" if on else "DISABLED"
+            )
+            memory.put("insights", Insights(statuses), now)
+        case "CreateBackup":
+            memory.put("final_backup", dynamodb.backup(answer["BackupDetails"]), now)
+        case _:
+            if step.facet != "table":
+                memory.drop(step.facet)
+
+
+def _refine(step: Step, trouble: Trouble) -> Trouble:
+    """A better sentence where the operation tells more than the code."""
+    text = trouble.sentence.lower()
+
+    def again(meaning: Meaning, reason: Reason, sentence: str, after: float | None = None) -> Trouble:
+        return Trouble(
+            meaning,
+            reason,
+            sentence,
+            code=trouble.code,
+            operation=trouble.operation,
+            request_id=trouble.request_id,
+            retry_after=after,
+        )
+
+    if step.operation == "UpdateTimeToLive" and "multiple times" in text:
+        sentence = "AWS allows one TTL change an hour; the operator tries again until the hour is over."
+        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, _TTL_AGAIN)
+    if step.operation == "UpdateTable" and trouble.reason == Reason.LIMIT_REACHED:
+        what = "a decrease of capacity" if "ProvisionedThroughput" in step.parameters else "this change"
+        sentence = f"AWS does not allow {what} now ({trouble.sentence}); the operator tries again every five minutes."
+        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, 300.0)
+    if (
+        step.operation in ("CreateTable", "UpdateTable")
+        and "kms" in text
+        and trouble.meaning in (Meaning.INVALID, Meaning.MISSING)
+    ):
+        return again(Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"The KMS key cannot be used: {trouble.sentence}")
+    if step.operation.startswith("RestoreTable") and trouble.meaning is Meaning.MISSING:
+        return again(
+            Meaning.MISSING,
+            Reason.WAITING_FOR_DEPENDENCY,
+            f"There is nothing to restore from ({trouble.sentence}); check spec.restoreFrom, or enable point-in-time recovery of its source.",
+        )
+    return trouble

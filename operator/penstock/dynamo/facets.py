@@ -1,0 +1,266 @@
+"""Everything around the table that has calls of its own: TTL, point-in-time recovery, tags, policy, insights, autoscaling.
+
+None of these waits for an index to backfill or for the table to leave UPDATING, where AWS allows it.
+"""
+
+from __future__ import annotations
+
+from penstock.api.meta import OWNER_TAG, TAG_PREFIX
+from penstock.aws.dynamodb import PROVISIONED, ContinuousBackups, Insights, ScalingTarget, Table, TimeToLive
+from penstock.dynamo import requests
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine.plan import Step
+
+
+def steps(desired: Desired, observed: Observed, table: Table) -> list[Step]:
+    """All differences in the facets that were read. The owner's mark comes first: it is what makes the rest ours to change."""
+    found = [
+        *_tags(desired, observed, table),
+        *_recovery(desired, observed.backups, table.name),
+        *_ttl(desired, observed.ttl, table.name),
+        *_policy(desired, observed.policy, table.arn),
+        *_insights(desired, observed.insights, table),
+    ]
+    # Autoscaling is for provisioned tables; the switch goes first.
+    if table.billing == PROVISIONED or observed.scaling:
+        found += _scaling(desired, observed.scaling, table)
+    return found
+
+
+def after_creation(desired: Desired) -> list[Step]:
+    """What will be done once the table is there, for the plan of a table that is not yet."""
+    spec = desired.spec
+    blank = Table(desired.table_name, "", "", "CREATING", None, requests.key_schema(spec.key), {}, "")
+    off = ContinuousBackups(enabled=False)
+    found = [
+        *_recovery(desired, off, desired.table_name),
+        *_ttl(desired, TimeToLive("DISABLED"), desired.table_name),
+        *_insights(desired, Insights(), blank),
+        *_scaling(desired, (), blank),
+    ]
+    return found
+
+
+def descaling(observed: Observed) -> list[Step]:
+    """Scalable targets outlive their table in AWS, so they are deregistered before it goes."""
+    return [_deregister(target) for target in observed.scaling or ()]
+
+
+def foreign_tags(desired: Desired, observed: Observed) -> list[str]:
+    """Tags that somebody else put on the table. They are left alone."""
+    wanted = requests.tags(desired)
+    managed = desired.status.managed.tags if desired.status.managed else ()
+    return sorted(k for k in observed.tags or () if k not in wanted and k not in managed and not k.startswith("aws:"))
+
+
+def _drift(desired: Desired, what: str, before: object, after: object) -> str:
+    return f"{what} was {before} and is set back to {after}." if desired.settled else ""
+
+
+def _tags(desired: Desired, observed: Observed, table: Table) -> list[Step]:
+    if observed.tags is None:
+        return []
+    wanted = requests.tags(desired)
+    changed = {k: v for k, v in wanted.items() if observed.tags.get(k) != v}
+    managed = desired.status.managed.tags if desired.status.managed else ()
+    removed = sorted(
+        k
+        for k in observed.tags
+        if k in managed and k not in wanted and desired.spec.tags is not None and not k.startswith(TAG_PREFIX)
+    )
+    found = []
+    if changed:
+        names = ", ".join(sorted(changed))
+        before = ", ".join(f"{k}={observed.tags.get(k, '(none)')}" for k in sorted(changed))
+        after = ", ".join(f"{k}={v}" for k, v in sorted(changed.items()))
+        told = ("Adopted", f"Took over table {table.name}.") if OWNER_TAG in changed and desired.spec.adopt else None
+        found.append(
+            Step(
+                "dynamodb",
+                "TagResource",
+                {"ResourceArn": table.arn, "Tags": requests.tag_list(changed)},
+                f"set tags {names}",
+                facet="tags",
+                drift=_drift(desired, "Tags", before, after),
+                told=told,
+            )
+        )
+    if removed:
+        parameters = {"ResourceArn": table.arn, "TagKeys": removed}
+        found.append(Step("dynamodb", "UntagResource", parameters, f"remove tags {', '.join(removed)}", facet="tags"))
+    return found
+
+
+def _recovery(desired: Desired, have: ContinuousBackups | None, name: str) -> list[Step]:
+    wanted = desired.spec.wants_pitr
+    if wanted is None or have is None:
+        return []
+    days = desired.spec.pitr_days
+    if wanted == have.enabled and (not wanted or days is None or not have.days or days == have.days):
+        return []
+    specification: dict[str, object] = {"PointInTimeRecoveryEnabled": wanted}
+    if wanted and days is not None:
+        specification["RecoveryPeriodInDays"] = days
+    after = f"on{f' for {days} days' if days else ''}" if wanted else "off"
+    before = f"on{f' for {have.days} days' if have.days else ''}" if have.enabled else "off"
+    return [
+        Step(
+            "dynamodb",
+            "UpdateContinuousBackups",
+            {"TableName": name, "PointInTimeRecoverySpecification": specification},
+            f"turn point-in-time recovery {after}",
+            facet="backups",
+            drift=_drift(desired, "Point-in-time recovery", before, after),
+        )
+    ]
+
+
+def _ttl(desired: Desired, have: TimeToLive | None, name: str) -> list[Step]:
+    """AWS changes the attribute only by turning TTL off and, an hour later, on again."""
+    wanted = desired.spec.ttl
+    if wanted is None or have is None or have.status in ("ENABLING", "DISABLING"):
+        return []
+    on = have.status == "ENABLED"
+    if on == wanted.enabled and (not on or not have.attribute or have.attribute == wanted.attribute):
+        return []
+    enable = not on
+    attribute = wanted.attribute if enable else have.attribute or wanted.attribute
+    words = f"turn TTL {'on' if enable else 'off'} ({attribute})"
+    if not enable and wanted.enabled:
+        words += f"; it is turned on again for {wanted.attribute}, after AWS's hour between two changes"
+    before = f"on ({have.attribute})" if on else "off"
+    after = f"on ({wanted.attribute})" if wanted.enabled else "off"
+    return [
+        Step(
+            "dynamodb",
+            "UpdateTimeToLive",
+            {"TableName": name, "TimeToLiveSpecification": {"Enabled": enable, "AttributeName": attribute}},
+            words,
+            facet="ttl",
+            drift=_drift(desired, "TTL", before, after),
+        )
+    ]
+
+
+def _policy(desired: Desired, have: str | None, arn: str) -> list[Step]:
+    wanted = desired.spec.resource_policy
+    if wanted is None or have is None:
+        return []
+    document = wanted.document
+    if document is None:
+        if not have:
+            return []
+        drift = _drift(desired, "The resource policy", "there", "none")
+        return [
+            Step(
+                "dynamodb",
+                "DeleteResourcePolicy",
+                {"ResourceArn": arn},
+                "remove the resource policy",
+                facet="policy",
+                drift=drift,
+            )
+        ]
+    text = requests.policy_text(document)
+    if have and requests.same_policy(have, text):
+        return []
+    drift = _drift(desired, "The resource policy", "another" if have else "gone", "the spec's")
+    return [
+        Step(
+            "dynamodb",
+            "PutResourcePolicy",
+            {"ResourceArn": arn, "Policy": text},
+            "set the resource policy",
+            facet="policy",
+            drift=drift,
+        )
+    ]
+
+
+def _insights(desired: Desired, have: Insights | None, table: Table) -> list[Step]:
+    if have is None:
+        return []
+    wanted: dict[str, bool] = {}
+    if desired.spec.contributor_insights is not None:
+        wanted[""] = desired.spec.contributor_insights
+    for index in desired.spec.global_indexes or ():
+        present = table.status == "CREATING" or table.index(index.name) is not None
+        if index.contributor_insights is not None and present:
+            wanted[index.name] = index.contributor_insights
+    found = []
+    for name, enabled in wanted.items():
+        status = have.statuses.get(name, "DISABLED")
+        if status in ("ENABLING", "DISABLING") or (status == "ENABLED") == enabled:
+            continue
+        parameters: dict[str, str] = {
+            "TableName": table.name,
+            "ContributorInsightsAction": "ENABLE" if enabled else "DISABLE",
+        }
+        if name:
+            parameters["IndexName"] = name
+        words = f"turn Contributor Insights {'on' if enabled else 'off'}{f' for index {name}' if name else ''}"
+        drift = _drift(desired, "Contributor Insights", status.lower(), "on" if enabled else "off")
+        found.append(Step("dynamodb", "UpdateContributorInsights", parameters, words, facet="insights", drift=drift))
+    return found
+
+
+def _scaling(desired: Desired, have: tuple[ScalingTarget, ...] | None, table: Table) -> list[Step]:
+    if have is None or desired.spec.capacity is None:
+        return []
+    wanted = requests.scaling_targets(desired)
+    known = {(t.resource, t.dimension): t for t in have}
+    found = []
+    for key, target in wanted.items():
+        if (
+            "/index/" in target.resource
+            and table.status != "CREATING"
+            and table.index(target.resource.rsplit("/", 1)[1]) is None
+        ):
+            continue
+        before = known.get(key)
+        what = f"{target.resource} {target.dimension.split(':')[-1]}"
+        if before is None or (before.minimum, before.maximum) != (target.minimum, target.maximum):
+            drift = _drift(
+                desired,
+                f"Autoscaling of {what}",
+                f"{before.minimum}–{before.maximum}" if before else "off",
+                f"{target.minimum}–{target.maximum}",
+            )
+            found.append(
+                Step(
+                    "application-autoscaling",
+                    "RegisterScalableTarget",
+                    {
+                        "ServiceNamespace": "dynamodb",
+                        "ResourceId": target.resource,
+                        "ScalableDimension": target.dimension,
+                        "MinCapacity": target.minimum,
+                        "MaxCapacity": target.maximum,
+                    },
+                    f"autoscale {what} between {target.minimum} and {target.maximum}",
+                    facet="scaling",
+                    drift=drift,
+                )
+            )
+        if before is None or before.policy != target.policy or before.target != target.target:
+            found.append(
+                Step(
+                    "application-autoscaling",
+                    "PutScalingPolicy",
+                    requests.scaling_policy(target),
+                    f"track {target.target:g} % utilisation of {what}",
+                    facet="scaling",
+                )
+            )
+    found += [_deregister(target) for key, target in known.items() if key not in wanted]
+    return found
+
+
+def _deregister(target: ScalingTarget) -> Step:
+    return Step(
+        "application-autoscaling",
+        "DeregisterScalableTarget",
+        {"ServiceNamespace": "dynamodb", "ResourceId": target.resource, "ScalableDimension": target.dimension},
+        f"stop autoscaling of {target.resource} {target.dimension.split(':')[-1]}",
+        facet="scaling",
+    )

@@ -1,0 +1,182 @@
+"""DynamoTable as the loop knows it: what ties observe, plan, act and report to the objects."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.api import meta
+from penstock.api.conditions import ConditionType
+from penstock.api.dynamotable import DynamoTable
+from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.api.parsing import parse
+from penstock.aws.account import Account
+from penstock.dynamo import plan as planning
+from penstock.dynamo import report as reporting
+from penstock.dynamo.act import Actor
+from penstock.dynamo.inventory import Inventory, InventoryCycles, Known
+from penstock.dynamo.memory import Memory
+from penstock.dynamo.observe import Cycles, Observer
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine import conditions
+from penstock.engine.errors import Trouble
+from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
+from penstock.engine.kube import Resource
+from penstock.engine.plan import Plan, Step
+
+log = logging.getLogger(__name__)
+
+NAME = "DynamoTable"
+RESOURCE = Resource(meta.GROUP, meta.VERSION, "dynamotables")
+
+
+@dataclass
+class _Entry:
+    memory: Memory = field(default_factory=Memory)
+    uid: str = ""
+    generation: int = -1
+    parsed: DynamoTable | None = None
+    region: str = ""
+    arn: str = ""
+    table_name: str = ""
+
+
+class DynamoTables:
+    """All DynamoTables of one operator. cluster: the cluster's id, part of the owner tag."""
+
+    name = NAME
+    resource = RESOURCE
+
+    def __init__(
+        self,
+        account: Account,
+        cluster: str,
+        cycles: Cycles | None = None,
+        inventory: InventoryCycles | None = None,
+    ) -> None:
+        self._account = account
+        self._cluster = cluster
+        self._observer = Observer(account, cycles or Cycles())
+        self._actor = Actor(account)
+        self._inventory = Inventory(account, inventory or InventoryCycles())
+        self._entries: dict[Key, _Entry] = {}
+
+    def look_always(self) -> None:
+        """Never take a table for absent without having looked: for a plan that is only printed."""
+        self._observer.assume_absent = False
+
+    def desired(self, obj: Object) -> Desired:
+        entry = self._entry(obj)
+        metadata = obj["metadata"]
+        if entry.parsed is None or entry.generation != metadata.get("generation"):
+            entry.parsed = self._parse(obj)
+            entry.generation = metadata.get("generation", 0)
+        status = obj.get("status") or {}
+        table = entry.parsed.with_status(parse_status(status))
+        synced = conditions.find(status, ConditionType.SYNCED)
+        entry.region = table.spec.region or self._account.region
+        entry.arn = table.status.table_arn or ""
+        entry.table_name = table.table_name
+        return Desired(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            region=entry.region,
+            table_name=table.table_name,
+            owner=owner(self._cluster, obj),
+            spec=table.spec,
+            status=table.status,
+            generation=metadata.get("generation", 0),
+            absent="deletionTimestamp" in metadata,
+            deleted_at=metadata.get("deletionTimestamp", ""),
+            approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
+            settled=bool(
+                synced
+                and synced.get("status") == "True"
+                and synced.get("observedGeneration") == metadata.get("generation")
+            ),
+        )
+
+    def owns_nothing(self, obj: Object) -> bool:
+        status = obj.get("status") or {}
+        return not status.get("tableArn") and not status.get("restore")
+
+    async def observe(self, desired: Desired, look: Look) -> Observed:
+        return await self._observer.observe(desired, self._memory(desired), look)
+
+    def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
+        return planning.plan(desired, observed, now)
+
+    async def act(self, desired: Desired, step: Step) -> None:
+        await self._actor.act(desired, self._memory(desired), step)
+
+    def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+        return reporting.report(obj, desired, outcome, now, self._observer.next_look())
+
+    def forget(self, key: Key) -> None:
+        self._entries.pop(key, None)
+
+    async def watch(self, wake: Callable[[Key], None]) -> None:
+        """Read in batches for ever; wake(key) puts an object whose table is not as remembered on the queue."""
+        await asyncio.gather(
+            self._cycle(self._inventory.list_once, self._inventory.next_listing, wake),
+            self._cycle(self._inventory.tags_once, self._inventory.next_tags, wake),
+        )
+
+    async def _cycle(self, read: Any, pause: Callable[[], float], wake: Callable[[Key], None]) -> None:
+        while True:
+            await asyncio.sleep(pause())
+            try:
+                for key in await read(list(self._known())):
+                    wake(key)
+            except Trouble as trouble:
+                log.info("the inventory was not read: %s", trouble.sentence)
+
+    def _known(self) -> Iterator[Known]:
+        for key, entry in self._entries.items():
+            if entry.arn:
+                yield Known(key, entry.region, entry.table_name, entry.arn, entry.memory)
+
+    def _entry(self, obj: Object) -> _Entry:
+        metadata = obj["metadata"]
+        key = Key(NAME, metadata["namespace"], metadata["name"])
+        entry = self._entries.get(key)
+        if entry is None or entry.uid != metadata["uid"]:
+            # The same name is another object now; nothing that was known of the old one's table holds.
+            entry = self._entries[key] = _Entry(uid=metadata["uid"])
+        return entry
+
+    def _memory(self, desired: Desired) -> Memory:
+        return self._entries[Key(NAME, desired.namespace, desired.name)].memory
+
+    @staticmethod
+    def _parse(obj: Object) -> DynamoTable:
+        found = parse({**obj, "status": {}})
+        if isinstance(found, list):
+            raise Invalid(found)
+        return found
+
+
+def parse_status(status: dict[str, Any]) -> DynamoTableStatus:
+    """The status as a model; one that does not fit (another version wrote it) counts as absent."""
+    try:
+        return DynamoTableStatus.model_validate({k: v for k, v in status.items() if k not in ("conditions", "plan")})
+    except ValidationError:
+        return DynamoTableStatus()
+
+
+def owner(cluster: str, obj: Object) -> str:
+    """The value of the owner tag: cluster/namespace/kind/name/uid, at most 256 characters as AWS allows for a tag.
+
+    A name that is too long is cut in the middle part; the uid, which decides, stays whole.
+    """
+    metadata = obj["metadata"]
+    uid = metadata["uid"]
+    head = f"{cluster}/{metadata['namespace']}/{NAME}/{metadata['name']}"
+    return f"{head[: 255 - len(uid)]}/{uid}"

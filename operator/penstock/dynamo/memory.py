@@ -1,0 +1,63 @@
+"""What this process remembers of one table between passes: facets with their age, refused steps, and since when a transition runs.
+
+Nothing here must survive a restart: an empty memory is read again, and that is all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from penstock.aws.dynamodb import Table
+from penstock.dynamo.state import Held
+from penstock.engine.errors import Meaning, Trouble, retry_delay
+
+MISSING = object()
+# Refused by these meanings, a step rests while others go on; everything else is met by the pace of the whole object.
+_HOLDS = (Meaning.INVALID, Meaning.DENIED, Meaning.BUSY, Meaning.MISSING, Meaning.CONFLICT)
+
+
+@dataclass
+class Memory:
+    """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists."""
+
+    facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    must_look: bool = False
+    signature: tuple[Any, ...] = ()
+    since: datetime | None = None
+    generation: int = 0
+
+    def get(self, facet: str) -> Any:
+        return self.facets[facet][0] if facet in self.facets else MISSING
+
+    def age(self, facet: str, now: float) -> float:
+        return now - self.facets[facet][1] if facet in self.facets else float("inf")
+
+    def put(self, facet: str, value: Any, now: float) -> None:
+        self.facets[facet] = (value, now)
+
+    def drop(self, *facets: str) -> None:
+        for facet in facets:
+            self.facets.pop(facet, None)
+
+    def clear(self) -> None:
+        self.facets.clear()
+        self.held.clear()
+
+    def note_state(self, table: Table | None, now: datetime) -> None:
+        """Remember when the table or an index last changed its state."""
+        signature = (table.status, *((i.name, i.status, i.backfilling) for i in table.indexes)) if table else ()
+        if signature != self.signature or self.since is None:
+            self.signature, self.since = signature, now
+
+    def refuse(self, step: str, trouble: Trouble, now: datetime, jitter: float) -> None:
+        """Let a refused step rest, longer each time."""
+        if trouble.meaning not in _HOLDS:
+            return
+        before = self.held.get(step)
+        count = before.count + 1 if before else 1
+        delay = trouble.retry_after if trouble.retry_after is not None else retry_delay(trouble.meaning, count, jitter)
+        stalled = trouble.meaning in (Meaning.INVALID, Meaning.DENIED)
+        self.held[step] = Held(trouble.reason, trouble.sentence, now + timedelta(seconds=delay), count, stalled)

@@ -1,0 +1,334 @@
+"""Reading a table: as few calls as will do, and the slow facets rarely.
+
+DescribeTable is read on every pass; TTL, point-in-time recovery, policies and insights have caps of their own in AWS and are read when they are not
+known, after a refusal, and on a long cycle; tags come in pages for all tables at once (inventory.py). What our own writes answer needs no read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.api.dynamotable import CapacityMode, DeletionPolicy
+from penstock.aws import dynamodb
+from penstock.aws.account import Account
+from penstock.aws.dynamodb import PROVISIONED, Insights, KmsKey, ScalingTarget, Table
+from penstock.aws.errors import UNSUPPORTED
+from penstock.dynamo import ownership
+from penstock.dynamo.memory import MISSING, Memory
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.kind import Look
+from penstock.engine.queue import Priority
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """How often things are read that nobody said had changed, in seconds. table: DescribeTable. facets: TTL, PITR, policy, insights, autoscaling.
+
+    With the defaults an idle table costs about 9 DescribeTable and 8 other calls an hour, and what somebody changes is seen within 14 minutes.
+    """
+
+    table: float = 420.0
+    facets: float = 660.0
+
+
+# Within one pass the table is not described twice.
+_SAME_PASS = 0.4
+_KMS_TTL = 300.0
+
+
+@dataclass
+class Observer:
+    """Reads tables of one account. clock: the present time in UTC, for tests."""
+
+    account: Account
+    cycles: Cycles = field(default_factory=Cycles)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    assume_absent: bool = True
+    _keys: dict[tuple[str, str], tuple[KmsKey, float]] = field(default_factory=dict)
+
+    async def observe(self, desired: Desired, memory: Memory, look: Look) -> Observed:
+        """What the plan needs to know. Raises Trouble when the table itself cannot be read."""
+        now = self._time()
+        if look.fresh:
+            memory.clear()
+            memory.must_look = True
+        if desired.generation != memory.generation:
+            # An edit may mend what AWS refused.
+            memory.held.clear()
+            memory.generation = desired.generation
+        if self._may_assume(desired, memory):
+            return Observed(
+                assumed=True, kms=await self._key(desired, look.priority), held=dict(memory.held), since=memory.since
+            )
+        table: Table | None = await self._table(desired, memory, look, now)
+        memory.note_state(table, self.clock())
+        partial = False
+        if table is not None:
+            for facet, read in self._wanted(desired, memory, table).items():
+                partial |= not await self._facet(desired, memory, facet, read, look)
+        memory.put("partial", partial, self._time())
+        return Observed(
+            table=table,
+            ttl=_known(memory, "ttl"),
+            backups=_known(memory, "backups"),
+            tags=_known(memory, "tags"),
+            policy=_known(memory, "policy"),
+            insights=_known(memory, "insights"),
+            scaling=_known(memory, "scaling"),
+            kms=await self._key(desired, look.priority),
+            final_backup=_known(memory, "final_backup"),
+            final_backup_read=memory.get("final_backup") is not MISSING,
+            since=memory.since,
+            held=dict(memory.held),
+            partial=partial,
+        )
+
+    def _may_assume(self, desired: Desired, memory: Memory) -> bool:
+        """A table that no status names, and that is not to be adopted, is not looked for: CreateTable tells if it exists, atomically."""
+        return (
+            self.assume_absent
+            and not desired.absent
+            and not desired.spec.adopt
+            and not desired.status.table_arn
+            and desired.status.restore is None
+            and not memory.must_look
+            and memory.get("table") is MISSING
+        )
+
+    async def _table(self, desired: Desired, memory: Memory, look: Look, now: float) -> Table | None:
+        # A pass that only waits for slow facets does not need the table again.
+        fresh_enough = 60.0 if look.priority is Priority.BACKGROUND and memory.get("partial") is True else _SAME_PASS
+        if memory.age("table", now) < fresh_enough:
+            known: Table | None = memory.get("table")
+            return known
+        try:
+            answer = await self._call(desired, "DescribeTable", {"TableName": desired.table_name}, look.priority)
+            table = dynamodb.table(answer["Table"])
+        except Trouble as trouble:
+            if trouble.code not in ("ResourceNotFoundException", "TableNotFoundException"):
+                raise
+            table = None
+        before = memory.get("table")
+        if isinstance(before, Table) and (table is None or (before.id and before.id != table.id)):
+            # Another table, or none: nothing that was known of the old one holds.
+            memory.clear()
+        memory.put("table", table, self._time())
+        memory.must_look = False
+        return table
+
+    def _wanted(self, desired: Desired, memory: Memory, table: Table) -> dict[str, Callable[[], Awaitable[Any]]]:
+        """The facets that the plan has to know, each with its read."""
+        found: dict[str, Callable[[], Awaitable[Any]]] = {}
+        spec = desired.spec
+        if not ownership.knows(desired, Observed(table=table)) or memory.get("tags") is not MISSING:
+            found["tags"] = lambda: self._tags(desired, table)
+        if desired.absent:
+            found["tags"] = lambda: self._tags(desired, table)
+            if table.billing == PROVISIONED:
+                found["scaling"] = lambda: self._scaling(desired)
+            if spec.deletion_policy is DeletionPolicy.SNAPSHOT:
+                found["final_backup"] = lambda: self._final_backup(desired, memory)
+            return found
+        if table.status in ("CREATING", "DELETING"):
+            return found
+        if spec.ttl is not None:
+            found["ttl"] = lambda: self._ttl(desired)
+        if spec.wants_pitr is not None:
+            found["backups"] = lambda: self._backups(desired)
+        if spec.resource_policy is not None:
+            found["policy"] = lambda: self._policy(desired, table)
+        watched = [
+            i.name for i in spec.global_indexes or () if i.contributor_insights is not None and table.index(i.name)
+        ]
+        if spec.contributor_insights is not None or watched:
+            names = [*([""] if spec.contributor_insights is not None else []), *watched]
+            found["insights"] = lambda: self._insights(desired, names)
+        if spec.capacity_mode is CapacityMode.PROVISIONED or (
+            spec.capacity is not None and table.billing == PROVISIONED
+        ):
+            found["scaling"] = lambda: self._scaling(desired)
+        return found
+
+    async def _facet(
+        self, desired: Desired, memory: Memory, facet: str, read: Callable[[], Awaitable[Any]], look: Look
+    ) -> bool:
+        """Read one facet if it is not known or old. False when it was left for later, because a background look must not wait for tokens."""
+        age = memory.age(facet, self._time())
+        in_transition = facet == "final_backup" or (
+            facet in ("ttl", "insights") and _changing(memory.get(facet)) and age > 1.0
+        )
+        # Tags are refreshed for all tables at once; the others each on their own cycle.
+        limit = float("inf") if facet == "tags" else self.cycles.facets
+        if age < limit and not (in_transition and age > _SAME_PASS):
+            return True
+        if look.priority is Priority.BACKGROUND and not self.account.affords(
+            "dynamodb", _OPERATIONS[facet], desired.region
+        ):
+            return age != float("inf")
+        try:
+            value = await read()
+        except Trouble as trouble:
+            if trouble.code == UNSUPPORTED:
+                memory.put(facet, None, self._time())
+                return True
+            raise
+        memory.put(facet, value, self._time())
+        return True
+
+    async def _ttl(self, desired: Desired) -> Any:
+        answer = await self._call(desired, "DescribeTimeToLive", {"TableName": desired.table_name})
+        return dynamodb.time_to_live(answer.get("TimeToLiveDescription") or {})
+
+    async def _backups(self, desired: Desired) -> Any:
+        answer = await self._call(desired, "DescribeContinuousBackups", {"TableName": desired.table_name})
+        return dynamodb.continuous_backups(answer.get("ContinuousBackupsDescription") or {})
+
+    async def _tags(self, desired: Desired, table: Table) -> dict[str, str]:
+        found: dict[str, str] = {}
+        more: dict[str, str] = {}
+        while True:
+            answer = await self._call(desired, "ListTagsOfResource", {"ResourceArn": table.arn, **more})
+            found.update({t["Key"]: t["Value"] for t in answer.get("Tags") or ()})
+            if not answer.get("NextToken"):
+                return found
+            more = {"NextToken": answer["NextToken"]}
+
+    async def _policy(self, desired: Desired, table: Table) -> str:
+        try:
+            answer = await self._call(desired, "GetResourcePolicy", {"ResourceArn": table.arn})
+        except Trouble as trouble:
+            if trouble.code in ("PolicyNotFoundException", "ResourceNotFoundException"):
+                return ""
+            raise
+        return str(answer.get("Policy") or "")
+
+    async def _insights(self, desired: Desired, names: list[str]) -> Insights:
+        statuses = {}
+        for name in names:
+            parameters = {"TableName": desired.table_name, **({"IndexName": name} if name else {})}
+            try:
+                answer = await self._call(desired, "DescribeContributorInsights", parameters)
+                statuses[name] = str(answer.get("ContributorInsightsStatus") or "DISABLED")
+            except Trouble as trouble:
+                # Never turned on is answered as "not found".
+                if trouble.meaning is not Meaning.MISSING:
+                    raise
+                statuses[name] = "DISABLED"
+        return Insights(statuses)
+
+    async def _scaling(self, desired: Desired) -> tuple[ScalingTarget, ...]:
+        base = f"table/{desired.table_name}"
+        resources = [base, *(f"{base}/index/{i.name}" for i in desired.spec.global_indexes or ())]
+        answer = await self.account.call(
+            "application-autoscaling",
+            "DescribeScalableTargets",
+            {"ServiceNamespace": "dynamodb", "ResourceIds": resources},
+            region=desired.region,
+        )
+        found = []
+        for target in answer.get("ScalableTargets") or ():
+            resource, dimension = target["ResourceId"], target["ScalableDimension"]
+            policies = await self.account.call(
+                "application-autoscaling",
+                "DescribeScalingPolicies",
+                {"ServiceNamespace": "dynamodb", "ResourceId": resource, "ScalableDimension": dimension},
+                region=desired.region,
+            )
+            policy: Mapping[str, Any] = next(iter(policies.get("ScalingPolicies") or ()), {})
+            tracking = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
+            found.append(
+                ScalingTarget(
+                    resource,
+                    dimension,
+                    int(target["MinCapacity"]),
+                    int(target["MaxCapacity"]),
+                    str(policy.get("PolicyName") or ""),
+                    float(tracking.get("TargetValue") or 0),
+                )
+            )
+        return tuple(found)
+
+    async def _final_backup(self, desired: Desired, memory: Memory) -> Any:
+        known = memory.get("final_backup")
+        if known is not MISSING and known is not None:
+            answer = await self._call(desired, "DescribeBackup", {"BackupArn": known.arn}, Priority.URGENT)
+            return dynamodb.backup(answer["BackupDescription"]["BackupDetails"])
+        parameters: dict[str, Any] = {"TableName": desired.table_name, "BackupType": "USER"}
+        while True:
+            answer = await self._call(desired, "ListBackups", parameters, Priority.URGENT)
+            for summary in answer.get("BackupSummaries") or ():
+                if summary.get("BackupName") == desired.final_backup_name and summary.get("BackupStatus") != "DELETED":
+                    return dynamodb.backup(summary)
+            last = answer.get("LastEvaluatedBackupArn")
+            if not last:
+                return None
+            parameters["ExclusiveStartBackupArn"] = last
+
+    async def _key(self, desired: Desired, priority: Priority) -> KmsKey | None:
+        """The customer key by its alias, id or ARN; None when none is named or it may not be read (AWS then judges the write itself)."""
+        name = desired.spec.encryption.kms_key if desired.spec.encryption else None
+        if name is None or desired.absent:
+            return None
+        known = self._keys.get((desired.region, name))
+        # A key that cannot be used is looked at again soon: somebody is probably mending it.
+        if known is not None and self._time() - known[1] < (_KMS_TTL if known[0].state == "Enabled" else 5.0):
+            return known[0]
+        try:
+            answer = await self.account.call(
+                "kms", "DescribeKey", {"KeyId": name}, region=desired.region, priority=priority
+            )
+            metadata: Mapping[str, Any] = answer["KeyMetadata"]
+            key = KmsKey(name, str(metadata["Arn"]), str(metadata.get("KeyState", "Enabled")))
+        except Trouble as trouble:
+            if trouble.code in ("NotFoundException", "InvalidArnException", "KMSNotFoundException"):
+                # AWS makes its own key's alias only when it is first used.
+                key = KmsKey(name, "", "Enabled" if name.endswith("alias/aws/dynamodb") else "Missing")
+            elif trouble.meaning is Meaning.DENIED and trouble.code.startswith("AccessDenied"):
+                return None
+            else:
+                raise
+        self._keys[desired.region, name] = (key, self._time())
+        return key
+
+    async def _call(
+        self, desired: Desired, operation: str, parameters: Mapping[str, Any], priority: Priority = Priority.NORMAL
+    ) -> dict[str, Any]:
+        return await self.account.call("dynamodb", operation, parameters, region=desired.region, priority=priority)
+
+    def next_look(self) -> float:
+        """Seconds until a table that is as desired is looked at again, spread so that a thousand tables do not come together."""
+        return self.cycles.table * random.uniform(0.95, 1.05)
+
+    @staticmethod
+    def _time() -> float:
+        return asyncio.get_running_loop().time()
+
+
+_OPERATIONS = {
+    "ttl": "DescribeTimeToLive",
+    "backups": "DescribeContinuousBackups",
+    "tags": "ListTagsOfResource",
+    "policy": "GetResourcePolicy",
+    "insights": "DescribeContributorInsights",
+    "scaling": "DescribeTable",
+    "final_backup": "ListBackups",
+}
+
+
+def _known(memory: Memory, facet: str) -> Any:
+    value = memory.get(facet)
+    return None if value is MISSING else value
+
+
+def _changing(value: Any) -> bool:
+    if isinstance(value, dynamodb.TimeToLive):
+        return value.status in ("ENABLING", "DISABLING")
+    if isinstance(value, Insights):
+        return any(s in ("ENABLING", "DISABLING") for s in value.statuses.values())
+    return False

@@ -1,0 +1,73 @@
+"""Whose table it is. A table is ours when it carries our owner tag, or is the very table (by its id) that the status says we made or took over."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine.plan import Refusal
+
+
+class Claim(StrEnum):
+    """Ours; to be adopted now that the spec says so; or adopted, and still to be marked."""
+
+    OURS = "Ours"
+    ADOPT = "Adopt"
+
+
+def knows(desired: Desired, observed: Observed) -> bool:
+    """Whether the status already names this very table, so that its tags need not be read to know that it is ours."""
+    table = observed.table
+    return table is not None and bool(table.id) and desired.status.table_id == table.id
+
+
+def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
+    """Whether the plan may touch the table, or the sentence that says why not."""
+    table = observed.table
+    assert table is not None
+    owner = None if observed.tags is None else observed.tags.get(OWNER_TAG, "")
+    if owner == desired.owner:
+        return Claim.OURS
+    if owner and not _earlier_self(owner, desired.owner):
+        return Refusal(
+            Reason.NOT_OWNED,
+            f"Table {table.name} belongs to {_who(owner)}: delete that object with deletionPolicy Retain, or write another spec.tableName.",
+        )
+    if knows(desired, observed):
+        return Claim.OURS
+    if _restored(desired, observed):
+        return Claim.OURS
+    if desired.spec.adopt:
+        # A table without an id (some emulators) is known by its ARN once the status names it.
+        return Claim.OURS if desired.status.table_arn == table.arn and not table.id else Claim.ADOPT
+    before = "an earlier object of this name" if owner else "somebody else"
+    return Refusal(
+        Reason.ALREADY_EXISTS,
+        f"Table {table.name} exists already and was made by {before}: set spec.adopt: true to take it over, or write another spec.tableName.",
+    )
+
+
+def _restored(desired: Desired, observed: Observed) -> bool:
+    """A restore was asked for by this object, and this table came from that source; AWS could not tag it in the same call."""
+    asked, table = desired.status.restore, observed.table
+    if asked is None or table is None:
+        return False
+    source = table.restored_from
+    same = not source or source == asked.source or source.endswith(f"/{asked.source}")
+    young = table.created_at is None or (asked.started_at - table.created_at).total_seconds() < 120
+    return same and young
+
+
+def _earlier_self(owner: str, ours: str) -> bool:
+    """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again."""
+    return owner.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
+
+
+def _who(owner: str) -> str:
+    parts = owner.split("/")
+    if len(parts) == 5:
+        cluster, namespace, kind, name, _ = parts
+        return f"{kind} {namespace}/{name} of cluster {cluster}"
+    return f"the owner {owner!r} (its tag {OWNER_TAG})"

@@ -1,0 +1,260 @@
+"""What to do about a DynamoTable: a pure function of what is wanted, what was seen, and the time.
+
+Invariants (tests/unit/test_dynamo_plan.py holds them over random states): repeated plan and act reach an empty plan; nothing is deleted that the
+spec did not once name; an unset field is never touched; at most one UpdateTable runs at a time, as AWS asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
+from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
+from penstock.dynamo import changes, facets, removal, requests
+from penstock.dynamo.ownership import Claim, claim
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine.plan import Plan, Refusal, Step, Wait, When
+
+# AWS tells no end of a transition; looking again after this share of the time that it has taken so far costs few calls and little delay.
+_SHARE, _SOONEST, _LATEST = 0.75, 1.0, 20.0
+# Longer than this, in seconds, is told: tables usually take seconds to a minute.
+UNUSUAL = 600
+
+
+def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    """The plan for one table. See engine.plan for its parts."""
+    if desired.absent:
+        return removal.plan(desired, observed, poll(observed, now))
+    if observed.table is None:
+        return _creation(desired, observed, now)
+    claimed = claim(desired, observed)
+    if isinstance(claimed, Refusal):
+        return Plan(refusals=(claimed,))
+    mismatch = _other_key(desired, observed.table)
+    if mismatch is not None:
+        return Plan(refusals=(mismatch,))
+    return _present(desired, observed, observed.table, claimed, now)
+
+
+def poll(observed: Observed, now: datetime) -> float:
+    """Seconds until a transition is looked at again."""
+    elapsed = (now - observed.since).total_seconds() if observed.since else 0.0
+    return min(_LATEST, max(_SOONEST, elapsed * _SHARE))
+
+
+def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    refusal = _key_refusal(observed)
+    if refusal is not None:
+        return Plan(refusals=(refusal,), waits=())
+    source = desired.spec.restore_from
+    if source is not None:
+        operation, parameters = requests.restore_table(desired)
+        origin = source.backup_arn or f"table {source.table_name}" + (f" at {source.time}" if source.time else "")
+        first = Step(
+            "dynamodb",
+            operation,
+            parameters,
+            f"restore table {desired.table_name} from {origin}",
+            facet="table",
+            told=("Restoring", f"Restoring table {desired.table_name} from {origin}."),
+            # AWS gives a restored table no tags, so the mark that it is ours must be on the object before it exists.
+            intent={"restore": {"source": source.backup_arn or source.table_name, "startedAt": _stamp(now)}},
+        )
+    else:
+        gone = (
+            f"Table {desired.table_name} was gone; making it again, empty."
+            if desired.settled and desired.status.table_arn
+            else ""
+        )
+        first = Step(
+            "dynamodb",
+            "CreateTable",
+            requests.create_table(desired),
+            f"create table {desired.table_name}{_shape(desired)}",
+            facet="table",
+            told=("Recreating", gone)
+            if gone
+            else ("Creating", f"Creating table {desired.table_name}{_shape(desired)}."),
+        )
+    steps = [first, *(replace(s, when=When.LATER) for s in facets.after_creation(desired))]
+    return _rest(steps, observed, now)
+
+
+def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
+    waits = [*_waits(table, observed, now)]
+    refusals: list[Refusal] = []
+    key = _key_refusal(observed)
+    if key is not None:
+        refusals.append(key)
+    if table.status in ("CREATING", "DELETING", "ARCHIVING", "ARCHIVED"):
+        later = [] if table.status != "CREATING" else facets.after_creation(desired)
+        return Plan(tuple(replace(s, when=When.LATER) for s in later), tuple(waits), tuple(refusals))
+    updates = changes.updates(desired, observed, table)
+    steps = [*facets.steps(desired, observed, table), *updates.steps]
+    if claimed is Claim.ADOPT:
+        # Adoption shows its plan on the object first; the mark on the table comes with the next pass, and only then changes.
+        waits.append(Wait(Reason.UPDATING, f"Taking over table {table.name}: this plan is carried out next.", 3.0))
+        return Plan(tuple(replace(s, when=When.LATER) for s in steps), tuple(waits), (*refusals, *updates.refusals))
+    waits += updates.waits
+    refusals += updates.refusals
+    return _rest(_one_update(steps, table), observed, now, waits, refusals)
+
+
+def _rest(
+    steps: Iterable[Step],
+    observed: Observed,
+    now: datetime,
+    waits: Iterable[Wait] = (),
+    refusals: Iterable[Refusal] = (),
+) -> Plan:
+    """The plan with the steps that AWS refused lately laid aside, so that they do not keep the others from running."""
+    kept: list[Step] = []
+    told = list(refusals)
+    for step in steps:
+        held = observed.held.get(step.summary)
+        if held is not None and held.until > now and step.when is When.NOW:
+            kept.append(replace(step, when=When.LATER))
+            told.append(Refusal(held.reason, held.sentence, blocking=held.stalled))
+        else:
+            kept.append(step)
+    return Plan(tuple(kept), tuple(waits), tuple(told))
+
+
+def _one_update(steps: list[Step], table: Table) -> list[Step]:
+    """At most one UpdateTable now, and none while the table is UPDATING, except what AWS allows during a backfill.
+
+    DynamoDB guide, "Managing Global Secondary Indexes": while an index backfills, other settings may change, but no index may be added or removed.
+    """
+    backfilling = any(i.backfilling for i in table.indexes)
+    index_busy = any(i.status != "ACTIVE" for i in table.indexes)
+    free = table.status == "ACTIVE" or (table.status == "UPDATING" and backfilling)
+    arranged = []
+    for step in steps:
+        if step.operation != "UpdateTable" or step.when is not When.NOW:
+            arranged.append(step)
+            continue
+        changes_index = "GlobalSecondaryIndexUpdates" in step.parameters
+        if free and not (changes_index and index_busy):
+            arranged.append(step)
+            free = False
+        else:
+            arranged.append(replace(step, when=When.LATER))
+    return arranged
+
+
+def _waits(table: Table, observed: Observed, now: datetime) -> list[Wait]:
+    after = poll(observed, now)
+    seconds = int((now - observed.since).total_seconds()) if observed.since else 0
+    long = f", {seconds // 60} min so far, longer than usual" if seconds > UNUSUAL else ""
+    found = []
+    if table.status == "CREATING":
+        reason, doing = (Reason.RESTORING, "restored") if table.restoring else (Reason.CREATING, "created")
+        found.append(Wait(reason, f"Table {table.name} is being {doing} by AWS{long}.", after))
+    elif table.status == "DELETING":
+        found.append(
+            Wait(
+                Reason.DELETING, f"Table {table.name} is being deleted by somebody; it is made again afterwards.", after
+            )
+        )
+    elif table.status in ("ARCHIVING", "ARCHIVED"):
+        found.append(
+            Wait(
+                Reason.ARCHIVED,
+                f"AWS archived table {table.name} because its KMS key is gone; restore it from the backup that AWS made.",
+                300,
+            )
+        )
+    elif table.status == "INACCESSIBLE_ENCRYPTION_CREDENTIALS":
+        found.append(
+            Wait(
+                Reason.WAITING_FOR_DEPENDENCY,
+                f"Table {table.name} cannot reach its KMS key; enable the key or its grant.",
+                60,
+            )
+        )
+    for index in table.indexes:
+        if index.status == "CREATING":
+            part = f", {index.items} items so far" if index.backfilling and index.items else ""
+            verb = "is being filled from the table" if index.backfilling else "is being created"
+            found.append(Wait(Reason.BACKFILLING, f"Index {index.name} {verb}{part}{long}.", after))
+        elif index.status in ("DELETING", "UPDATING"):
+            found.append(Wait(Reason.UPDATING, f"Index {index.name} is {index.status.lower()}{long}.", after))
+    if table.status == "UPDATING" and not found:
+        found.append(Wait(Reason.UPDATING, f"Table {table.name} is being updated by AWS{long}.", after))
+    return found
+
+
+def _other_key(desired: Desired, table: Table) -> Refusal | None:
+    """Key and local indexes are for ever; an adopted or restored table may have others than the spec says."""
+    wanted = requests.key_schema(desired.spec.key)
+    types = requests.types_of(iter(a for a in (desired.spec.key.partition, desired.spec.key.sort) if a is not None))
+    if table.key != wanted or any(table.types.get(name, kind) != kind for name, kind in types.items()):
+        return Refusal(
+            Reason.INVALID,
+            f"Table {table.name} has the key {_key_words(table.key, table.types)}, but spec.key says {_key_words(wanted, types)}; "
+            "a key cannot be changed: write the table's own key, or another spec.tableName.",
+        )
+    if desired.spec.local_indexes is not None:
+        have = {i.name: (i.key, i.projection, i.attributes) for i in table.local_indexes}
+        want = {
+            i.name: (
+                requests.local_key_schema(desired.spec.key, i),
+                requests.aws_word(i.projection.type),
+                frozenset(i.projection.attributes),
+            )
+            for i in desired.spec.local_indexes
+        }
+        if have != want:
+            names = ", ".join(sorted(have)) or "none"
+            return Refusal(
+                Reason.INVALID,
+                f"Table {table.name} has other local indexes ({names}) than spec.localIndexes; they cannot be changed: write what the table has.",
+            )
+    return None
+
+
+def _key_refusal(observed: Observed) -> Refusal | None:
+    """A customer key that cannot be used, told before AWS refuses the whole request."""
+    key = observed.kms
+    if key is None or key.state == "Enabled":
+        return None
+    if key.state == "Missing":
+        sentence = (
+            f"KMS key {key.name} does not exist in this region: create it, or write another spec.encryption.kmsKey."
+        )
+    elif key.state == "PendingDeletion":
+        sentence = (
+            f"KMS key {key.name} is scheduled for deletion: cancel that, or write another spec.encryption.kmsKey."
+        )
+    else:
+        sentence = f"KMS key {key.name} is {key.state.lower()}: enable it, or write another spec.encryption.kmsKey."
+    return Refusal(Reason.WAITING_FOR_DEPENDENCY, sentence)
+
+
+def _shape(desired: Desired) -> str:
+    spec = desired.spec
+    mode = PROVISIONED if spec.capacity_mode and spec.capacity_mode.value == "Provisioned" else ON_DEMAND
+    parts = ["provisioned" if mode == PROVISIONED else "on demand"]
+    if spec.global_indexes:
+        parts.append(f"{len(spec.global_indexes)} global index{'es' if len(spec.global_indexes) > 1 else ''}")
+    if spec.local_indexes:
+        parts.append(f"{len(spec.local_indexes)} local index{'es' if len(spec.local_indexes) > 1 else ''}")
+    return f" ({', '.join(parts)})"
+
+
+def _key_words(key: KeySchema, types: object) -> str:
+    named = types if isinstance(types, dict) else {}
+    parts = [f"{n} ({named.get(n, '?')})" for n in (key.partition, key.sort) if n]
+    return " + ".join(parts)
+
+
+def _stamp(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def owned_tag(observed: Observed) -> str | None:
+    """The owner tag as it was read; None when tags were not read, '' when there is none."""
+    return None if observed.tags is None else observed.tags.get(OWNER_TAG, "")

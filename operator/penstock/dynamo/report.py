@@ -1,0 +1,384 @@
+"""What goes onto the object after a pass: pure, and written so that a tired person knows what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from penstock.api.conditions import ConditionType, Reason
+from penstock.aws.dynamodb import ON_DEMAND, Table
+from penstock.dynamo import changes, facets
+from penstock.dynamo.ownership import Claim, claim
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine import conditions
+from penstock.engine.conditions import Condition, timestamp
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.events import Note
+from penstock.engine.kind import Object, Outcome, Report
+from penstock.engine.plan import Plan, Refusal, Wait
+
+# AWS keeps LatestRestorableTime about five minutes behind the present; it moves with every read, so it is written at most this often.
+RESTORABLE_EVERY = timedelta(hours=6)
+_LATE = timedelta(minutes=15)
+# A repeated read of these costs a write when they move; AWS itself counts them about every six hours.
+_SERVING = ("ACTIVE", "UPDATING")
+_STATES = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS": "InaccessibleEncryptionCredentials"}
+
+
+def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime, next_look: float) -> Report:
+    """next_look: seconds until a table that is as desired is looked at again."""
+    observed, plan, trouble = outcome.observed, outcome.plan, outcome.trouble
+    status: Mapping[str, Any] = obj.get("status") or {}
+    table = observed.table if observed is not None else None
+    ours = table is not None and observed is not None and _ours(desired, observed)
+    state = _ready(desired, status, table if ours else None, plan, trouble)
+    again = _again(observed, plan, next_look)
+    fields = _fields(
+        desired, status, observed if ours or (observed and table is None and not observed.assumed) else None, plan, now
+    )
+    told = (
+        state,
+        _synced(desired, status, observed, plan, trouble, ours, state),
+        _reconciling(plan, trouble),
+        _stalled(plan, trouble),
+        *_recoverable(desired, status, observed, ours, now),
+    )
+    return Report(told, fields, _notes(status, state, trouble), again)
+
+
+def _ours(desired: Desired, observed: Observed) -> bool:
+    found = claim(desired, observed)
+    return not isinstance(found, Refusal) and found in (Claim.OURS, Claim.ADOPT)
+
+
+def _ready(
+    desired: Desired, status: Mapping[str, Any], table: Table | None, plan: Plan, trouble: Trouble | None
+) -> Condition:
+    """True from when the table first is all that the spec asks, for as long as it serves requests."""
+    kind = ConditionType.READY
+    known = conditions.find(status, kind)
+    was_ready = known is not None and known.get("status") == "True"
+    blocking = next((r for r in plan.refusals if r.blocking), None)
+    if desired.absent:
+        reason, sentence = _first(plan, trouble) or (
+            Reason.DELETING,
+            f"Table {desired.table_name} is being taken down.",
+        )
+        return Condition(kind, False, reason, sentence)
+    if table is None or table.status not in _SERVING:
+        if trouble is not None and table is None:
+            # AWS could not be asked; what served a minute ago serves most likely still.
+            return Condition(
+                kind,
+                was_ready,
+                trouble.reason if not was_ready else Reason.AVAILABLE,
+                trouble.sentence if not was_ready else _serves(desired),
+            )
+        reason, sentence = _first(plan, trouble) or (
+            Reason.CREATING,
+            f"Table {desired.table_name} is about to be made.",
+        )
+        return Condition(kind, False, reason, sentence)
+    if was_ready:
+        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
+    if plan.empty and trouble is None:
+        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
+    if trouble is None and not plan.steps and not any(r.blocking for r in plan.refusals) and not plan.waits:
+        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
+    if blocking is not None:
+        return Condition(kind, False, blocking.reason, blocking.sentence)
+    reason, sentence = _first(plan, trouble) or (
+        Reason.CREATING,
+        f"Table {table.name} is there; its settings are being made: {_todo(plan)}.",
+    )
+    return Condition(kind, False, reason, sentence)
+
+
+def _serves(desired: Desired) -> str:
+    return f"Table {desired.table_name} serves requests."
+
+
+def _synced(
+    desired: Desired,
+    status: Mapping[str, Any],
+    observed: Observed | None,
+    plan: Plan,
+    trouble: Trouble | None,
+    ours: bool,
+    ready: Condition,
+) -> Condition:
+    kind = ConditionType.SYNCED
+    if desired.absent or not ours:
+        return Condition(kind, False, ready.reason, ready.message)
+    if trouble is not None:
+        return Condition(kind, False, trouble.reason, trouble.sentence)
+    if plan.empty:
+        known = conditions.find(status, kind)
+        if (
+            observed is not None
+            and observed.partial
+            and not (desired.settled and known and known.get("status") == "True")
+        ):
+            return Condition(kind, None, Reason.PROGRESSING, "Some settings are still to be read from AWS.")
+        return Condition(kind, True, Reason.IN_SYNC, _in_sync(desired, observed))
+    first = _first(plan, None)
+    if first is None:
+        return Condition(kind, False, Reason.OUT_OF_SYNC, f"To do: {_todo(plan)}.")
+    return Condition(kind, False, first[0], first[1])
+
+
+def _in_sync(desired: Desired, observed: Observed | None) -> str:
+    extra = []
+    if observed is not None and observed.table is not None:
+        indexes = changes.foreign_indexes(desired, observed.table)
+        if indexes:
+            extra.append(f"index {', '.join(indexes)} is not in the spec and is left alone")
+        tags = facets.foreign_tags(desired, observed) if desired.spec.tags is not None else []
+        if tags:
+            extra.append(
+                f"so {'are tags' if len(tags) > 1 else 'is tag'} {', '.join(tags[:5])}"
+                if indexes
+                else f"tag {', '.join(tags[:5])} is not in the spec and is left alone"
+            )
+    return "AWS is as the spec says" + (f"; {'; '.join(extra)}" if extra else "") + "."
+
+
+def _reconciling(plan: Plan, trouble: Trouble | None) -> Condition:
+    kind = ConditionType.RECONCILING
+    moving = [w for w in plan.waits if w.poll is not None]
+    going_on = bool(moving or plan.runnable) or (
+        trouble is not None and trouble.meaning not in (Meaning.INVALID, Meaning.DENIED, Meaning.CONFLICT)
+    )
+    if not going_on:
+        return Condition(kind, False, Reason.NOT_PROGRESSING, "No work goes on.")
+    sentence = moving[0].sentence if moving else trouble.sentence if trouble is not None else f"To do: {_todo(plan)}."
+    return Condition(kind, True, Reason.PROGRESSING, sentence)
+
+
+def _stalled(plan: Plan, trouble: Trouble | None) -> Condition:
+    """True when nothing goes on until a person acts (kstatus)."""
+    kind = ConditionType.STALLED
+    if trouble is not None and trouble.meaning in (Meaning.INVALID, Meaning.DENIED, Meaning.CONFLICT):
+        return Condition(kind, True, trouble.reason, trouble.sentence)
+    blocking = next((r for r in plan.refusals if r.blocking), None)
+    if blocking is not None:
+        return Condition(kind, True, blocking.reason, blocking.sentence)
+    consent = next((w for w in plan.waits if w.reason == Reason.WAITING_FOR_CONSENT), None)
+    if consent is not None and not any(w.poll is not None for w in plan.waits):
+        return Condition(kind, True, consent.reason, consent.sentence)
+    return Condition(kind, False, Reason.NOT_STALLED, "Nothing keeps the work from going on.")
+
+
+def _recoverable(
+    desired: Desired, status: Mapping[str, Any], observed: Observed | None, ours: bool, now: datetime
+) -> tuple[Condition, ...]:
+    kind = ConditionType.RECOVERABLE
+    known = conditions.find(status, kind)
+    backups = observed.backups if observed is not None and ours else None
+    if backups is None:
+        if known is None or desired.absent:
+            return ()
+        return (
+            Condition(
+                kind, {"True": True, "False": False}.get(known.get("status", "")), known["reason"], known["message"]
+            ),
+        )
+    if not backups.enabled:
+        return (
+            Condition(
+                kind,
+                False,
+                Reason.POINT_IN_TIME_RECOVERY_DISABLED,
+                "Point-in-time recovery is off: only backups can be restored.",
+            ),
+        )
+    if (
+        backups.latest is not None
+        and backups.earliest is not None
+        and backups.latest > backups.earliest
+        and now - backups.latest > _LATE + timedelta(hours=1)
+    ):
+        return (
+            Condition(
+                kind, False, Reason.RESTORE_POINT_STALE, f"The latest restorable time is {timestamp(backups.latest)}."
+            ),
+        )
+    days = f" up to {backups.days} days back" if backups.days else ""
+    return (
+        Condition(
+            kind, True, Reason.RESTORE_POINT_FRESH, f"Any second{days} can be restored, up to about five minutes ago."
+        ),
+    )
+
+
+def _first(plan: Plan, trouble: Trouble | None) -> tuple[str, str] | None:
+    """The one thing that is told: what went wrong, what is refused, what a person must do, what AWS is doing; in this order."""
+    if trouble is not None:
+        return trouble.reason, trouble.sentence
+    ordered: list[Refusal | Wait] = [r for r in plan.refusals if r.blocking]
+    ordered += [w for w in plan.waits if w.poll is not None]
+    ordered += [w for w in plan.waits if w.poll is None]
+    ordered += [r for r in plan.refusals if not r.blocking]
+    return (ordered[0].reason, ordered[0].sentence) if ordered else None
+
+
+def _todo(plan: Plan) -> str:
+    return (
+        "; ".join(s.summary for s in plan.steps[:3])
+        + (f" and {len(plan.steps) - 3} more" if len(plan.steps) > 3 else "")
+        or "nothing"
+    )
+
+
+def _again(observed: Observed | None, plan: Plan, next_look: float) -> float:
+    if observed is not None and observed.assumed:
+        return 1.0 if plan.runnable else 30.0
+    polls = [w.poll for w in plan.waits if w.poll is not None]
+    if polls:
+        return min(polls)
+    if plan.refusals or plan.waits:
+        return (
+            15.0
+            if any(r.reason in (Reason.WAITING_FOR_DEPENDENCY, Reason.DELETION_PROTECTED) for r in plan.refusals)
+            else 60.0
+        )
+    if observed is not None and observed.partial:
+        return 20.0
+    return 1.0 if plan.runnable else next_look
+
+
+def _fields(
+    desired: Desired, status: Mapping[str, Any], observed: Observed | None, plan: Plan, now: datetime
+) -> dict[str, Any]:
+    kept = {k: v for k, v in status.items() if k not in ("conditions", "observedGeneration", "plan")}
+    table = observed.table if observed is not None else None
+    found: dict[str, Any] = kept
+    if observed is not None and table is not None:
+        found = _table_fields(desired, status, observed, table, now)
+        for name in ("lastReconcileAt", "restore", "finalBackup"):
+            if name in kept:
+                found[name] = kept[name]
+        if observed.final_backup is not None:
+            backup = observed.final_backup
+            found["finalBackup"] = {
+                "arn": backup.arn,
+                "name": backup.name,
+                **({"createdAt": timestamp(backup.created_at)} if backup.created_at else {}),
+            }
+    told = plan.as_status()
+    return {**found, "plan": told} if told is not None else found
+
+
+def _table_fields(
+    desired: Desired, status: Mapping[str, Any], observed: Observed, table: Table, now: datetime
+) -> dict[str, Any]:
+    managed = _managed(desired, table)
+    named: dict[str, Any] = {
+        "tableName": table.name,
+        "tableArn": table.arn,
+        "tableId": table.id,
+        "tableStatus": _STATES.get(table.status, table.status.capitalize()),
+        "createdAt": timestamp(table.created_at) if table.created_at else None,
+        "mode": "OnDemand" if table.billing == ON_DEMAND else "Provisioned",
+        "itemCount": table.items,
+        "sizeBytes": table.size,
+        "size": binary_size(table.size),
+        "indexes": _indexes(status, table, now) or None,
+        "restorable": _restorable(status, observed),
+        "lastBillingModeSwitch": timestamp(table.on_demand_since) if table.on_demand_since else None,
+        "capacityDecreasesLeft": None if table.billing == ON_DEMAND else decreases_left(table.decreases_today, now),
+        "streamArn": table.stream_arn,
+        "observed": _observed(table, observed),
+        "managed": managed or None,
+    }
+    return {k: v for k, v in named.items() if v not in (None, "")}
+
+
+def _managed(desired: Desired, table: Table) -> dict[str, list[str]]:
+    """What came from the spec and is, or may still be, in AWS."""
+    before = desired.status.managed
+    indexes = {i.name for i in desired.spec.global_indexes or ()}
+    indexes |= {n for n in (before.indexes if before else ()) if table.index(n) is not None}
+    tags = set(desired.spec.tags or ()) | set(before.tags if before and desired.spec.tags is None else ())
+    found = {"indexes": sorted(indexes), "tags": sorted(tags)}
+    return {k: v for k, v in found.items() if v}
+
+
+def _indexes(status: Mapping[str, Any], table: Table, now: datetime) -> list[dict[str, Any]]:
+    known = {i.get("name"): i for i in status.get("indexes") or ()}
+    found = []
+    for index in table.indexes:
+        state = index.status.capitalize()
+        before = known.get(index.name) or {}
+        entry: dict[str, Any] = {"name": index.name, "state": state, "itemCount": index.items, "sizeBytes": index.size}
+        if index.backfilling:
+            entry["backfilling"] = True
+        entry["since"] = before["since"] if before.get("state") == state and "since" in before else timestamp(now)
+        found.append(entry)
+    return sorted(found, key=lambda i: str(i["name"]))
+
+
+def _restorable(status: Mapping[str, Any], observed: Observed) -> dict[str, str] | None:
+    """The window moves with every read; it is told anew only now and then, or an idle table would be written for ever."""
+    backups, before = observed.backups, status.get("restorable")
+    if backups is None:
+        return before
+    if not backups.enabled or backups.earliest is None or backups.latest is None:
+        return None
+    fresh = {"earliest": timestamp(backups.earliest), "latest": timestamp(backups.latest)}
+    if not isinstance(before, Mapping) or "latest" not in before or "earliest" not in before:
+        return fresh
+    moved = datetime.fromisoformat(fresh["latest"]) - datetime.fromisoformat(before["latest"])
+    return dict(before) if timedelta(0) <= moved < RESTORABLE_EVERY else fresh
+
+
+def _observed(table: Table, observed: Observed) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    if table.billing != ON_DEMAND:
+        found |= {"readUnits": table.units.read, "writeUnits": table.units.write}
+    if table.warm.read or table.warm.write:
+        found |= {"warmReadUnits": table.warm.read, "warmWriteUnits": table.warm.write}
+    if table.sse_key:
+        found["kmsKeyArn"] = table.sse_key
+    if table.table_class != "STANDARD":
+        found["tableClass"] = table.table_class
+    if observed.ttl is not None and observed.ttl.attribute:
+        found["ttlAttribute"] = observed.ttl.attribute
+    return found or None
+
+
+def _notes(status: Mapping[str, Any], ready: Condition, trouble: Trouble | None) -> tuple[Note, ...]:
+    """Told once, when it begins: what keeps the object from its desired state, and that it no longer serves."""
+    known = conditions.find(status, ConditionType.READY)
+    stalled = conditions.find(status, ConditionType.STALLED)
+    found = []
+    if trouble is not None and (stalled is None or stalled.get("message") != trouble.sentence):
+        found.append(Note(trouble.reason, trouble.sentence, warning=True, action=trouble.operation or "Reconcile"))
+    if (
+        known is not None
+        and known.get("status") == "True"
+        and ready.status is not True
+        and ready.reason != Reason.DELETING
+        and trouble is None
+    ):
+        found.append(Note(ready.reason, ready.message, warning=True))
+    return tuple(found)
+
+
+def decreases_left(today: int, now: datetime) -> int:
+    """Decreases of provisioned units still allowed: four at the start of a UTC day, one more an hour, at most four banked, 27 a day.
+
+    Source: "Quotas in Amazon DynamoDB", decreasing provisioned throughput. AWS tells only how many were made, so this is a bound, not a promise.
+    """
+    return max(0, min(4, 27 - today, 4 + now.hour - today))
+
+
+def binary_size(size: int) -> str:
+    """Bytes as a Kubernetes quantity for people: 0, 512, 1.5Ki, 20Mi."""
+    value = float(size)
+    for unit in ("", "Ki", "Mi", "Gi", "Ti"):
+        if value < 1024 or unit == "Ti":
+            return f"{value:.1f}".rstrip("0").rstrip(".") + unit
+        value /= 1024
+    return str(size)

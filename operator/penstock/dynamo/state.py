@@ -1,0 +1,75 @@
+"""What is wanted and what was seen, as plain frozen data: the two arguments of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.api.dynamotable import DynamoTableSpec
+from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.aws.dynamodb import Backup, ContinuousBackups, Insights, KmsKey, ScalingTarget, Table, TimeToLive
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What one object asks for.
+
+    owner: the value of the owner tag. absent: the object is being deleted, and so is the table, as deletion_policy says. approved: what
+    penstock.dev/approve holds. settled: the operator had reached this very generation before, so a difference is somebody else's doing.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    region: str
+    table_name: str
+    owner: str
+    spec: DynamoTableSpec
+    status: DynamoTableStatus
+    generation: int = 0
+    absent: bool = False
+    deleted_at: str = ""
+    approved: str = ""
+    settled: bool = False
+
+    @property
+    def final_backup_name(self) -> str:
+        """The same for every try of one deletion, so that a crash in between finds the backup again. At most 255 characters, as AWS allows."""
+        return f"{self.table_name[:200]}-final-{self.uid[:8]}-{''.join(c for c in self.deleted_at if c.isdigit())}"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A step that AWS refused: why (a condition reason and its sentence), until when it rests, and how often it was refused."""
+
+    reason: str
+    sentence: str
+    until: datetime
+    count: int = 1
+    stalled: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of the table. A facet that is None was not read, and the plan decides nothing about it.
+
+    assumed: the table was not looked for, because nothing says that it could exist; CreateTable itself tells if it does. since: when the table or
+    one of its indexes last changed its state, as this process saw it.
+    held: refused steps by summary. partial: some facet that the plan needs is still to be read.
+    """
+
+    table: Table | None = None
+    assumed: bool = False
+    ttl: TimeToLive | None = None
+    backups: ContinuousBackups | None = None
+    tags: Mapping[str, str] | None = None
+    policy: str | None = None
+    insights: Insights | None = None
+    scaling: tuple[ScalingTarget, ...] | None = None
+    kms: KmsKey | None = None
+    final_backup: Backup | None = None
+    final_backup_read: bool = False
+    since: datetime | None = None
+    held: Mapping[str, Held] = field(default_factory=dict)
+    partial: bool = False

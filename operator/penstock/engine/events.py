@@ -1,0 +1,120 @@
+"""Kubernetes Events, folded: the same thing said again raises a count instead of making another object.
+
+events.k8s.io/v1 with `series`, as client-go's recorder does it. A repeat is written at most every five minutes, so a storm costs one write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.engine.kube import EVENTS, Kube, KubeError
+
+log = logging.getLogger(__name__)
+
+# Between two writes of the same repeated Event, in seconds.
+FOLD_SECONDS = 300.0
+REMEMBERED = 10_000
+# events.k8s.io refuses a longer note (1 kB).
+NOTE_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to tell on an object. warning: type Warning instead of Normal. action: what the operator did or tried, CamelCase."""
+
+    reason: str
+    sentence: str
+    warning: bool = False
+    action: str = "Reconcile"
+
+
+@dataclass
+class _Told:
+    name: str
+    count: int
+    written: datetime
+
+
+class Recorder:
+    """Writes Events about objects. Never raises: a lost Event must not fail a pass. clock: returns the present time, for tests."""
+
+    def __init__(self, kube: Kube, instance: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._kube = kube
+        self._instance = instance[:128]
+        self._clock = clock
+        self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
+
+    async def tell(self, regarding: Mapping[str, Any], note: Note) -> None:
+        """Record the note on the object (a Kubernetes object as read from the API)."""
+        meta = regarding["metadata"]
+        sentence = note.sentence if len(note.sentence) <= NOTE_LIMIT else note.sentence[: NOTE_LIMIT - 1] + "…"
+        identity = (meta["uid"], note.reason, sentence)
+        now = self._clock()
+        told = self._told.get(identity)
+        try:
+            if told is not None:
+                told.count += 1
+                if (now - told.written).total_seconds() < FOLD_SECONDS:
+                    return
+                series = {"count": told.count, "lastObservedTime": _micro(now)}
+                try:
+                    await self._kube.merge_patch(EVENTS, meta["namespace"], told.name, {"series": series})
+                    told.written = now
+                    return
+                except KubeError as error:
+                    # Events expire (an hour by default); then it is a new one.
+                    if error.status != 404:
+                        raise
+            digest = hashlib.sha256("\0".join([*identity, _micro(now)]).encode()).hexdigest()[:12]
+            name = f"{meta['name'][:200]}.{digest}"
+            await self._kube.request(
+                "POST", EVENTS, meta["namespace"], body=self._event(regarding, note, sentence, name, now)
+            )
+            self._told[identity] = _Told(name, 1, now)
+            self._told.move_to_end(identity)
+            while len(self._told) > REMEMBERED:
+                self._told.popitem(last=False)
+        except KubeError as error:
+            # A namespace that is going away takes no Events; that is no news.
+            log.log(
+                logging.DEBUG if error.status in (403, 404) else logging.WARNING,
+                "event %s not written: %s",
+                note.reason,
+                error,
+            )
+
+    def _event(
+        self, regarding: Mapping[str, Any], note: Note, sentence: str, name: str, now: datetime
+    ) -> dict[str, Any]:
+        meta = regarding["metadata"]
+        return {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": meta["namespace"]},
+            "eventTime": _micro(now),
+            "reportingController": "penstock.dev/operator",
+            "reportingInstance": self._instance,
+            "action": note.action,
+            "reason": note.reason,
+            "type": "Warning" if note.warning else "Normal",
+            "note": sentence,
+            "regarding": {
+                "apiVersion": regarding["apiVersion"],
+                "kind": regarding["kind"],
+                "namespace": meta["namespace"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+                "resourceVersion": meta.get("resourceVersion"),
+            },
+        }
+
+
+def _micro(moment: datetime) -> str:
+    """metav1.MicroTime."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

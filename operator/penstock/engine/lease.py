@@ -1,0 +1,182 @@
+"""Leadership by a coordination.k8s.io Lease, with client-go's figures: 15 s lease, 10 s renew deadline, 2 s retry.
+
+The process that loses the Lease must stop at once: two leaders would both write to AWS. A graceful exit gives the Lease back, so the next process
+takes over within one retry period instead of a whole lease. The Kubernetes package's own LeaseLock neither releases nor counts transitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from penstock.engine import metrics
+from penstock.engine.kube import LEASES, Kube, KubeError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LeaseTimes:
+    """Seconds. A holder that could not renew for `renew_deadline` has lost; others wait `duration` from the last change they saw themselves."""
+
+    duration: float = 15.0
+    renew_deadline: float = 10.0
+    retry: float = 2.0
+
+
+class LeadershipLost(Exception):  # noqa: N818
+    """This process no longer holds the Lease and must exit."""
+
+
+class Lease:
+    """One Lease and this process's identity.
+
+    Clocks of different nodes are never compared: a rival's Lease expires `duration` after this process last saw its resourceVersion change.
+    """
+
+    def __init__(self, kube: Kube, namespace: str, name: str, identity: str, times: LeaseTimes | None = None) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._name = name
+        self.identity = identity
+        self._times = times or LeaseTimes()
+        self._version = ""
+        self._seen = 0.0
+        self._spec: dict[str, Any] = {}
+        self.held = False
+
+    async def acquire(self) -> None:
+        """Return when this process is the leader. Waits for ever, and says once for whom it is waiting."""
+        told = ""
+        while True:
+            try:
+                holder = await self._try()
+                if self.held:
+                    log.info("leading as %s", self.identity)
+                    metrics.LEADER.set(1)
+                    return
+                if holder != told:
+                    log.info("standing by: %s leads", holder)
+                    told = holder
+            except KubeError as error:
+                if str(error.status) != told:
+                    log.warning("cannot read the Lease: %s", error)
+                    told = str(error.status)
+            await asyncio.sleep(self._times.retry * random.uniform(0.8, 1.0))
+
+    async def keep(self) -> None:
+        """Renew until it fails for renew_deadline seconds or somebody else holds the Lease; then raises LeadershipLost."""
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(self._times.retry)
+            try:
+                async with asyncio.timeout(max(0.5, self._times.renew_deadline - (loop.time() - renewed))):
+                    holder = await self._try()
+                if not self.held:
+                    raise LeadershipLost(f"{holder} took the Lease")
+                renewed = loop.time()
+            except (KubeError, TimeoutError) as error:
+                silent = loop.time() - renewed
+                if silent >= self._times.renew_deadline:
+                    self.held = False
+                    metrics.LEADER.set(0)
+                    raise LeadershipLost(f"the Lease could not be renewed for {silent:.0f} s: {error}") from error
+                log.warning("the Lease was not renewed: %s", error)
+
+    async def release(self) -> None:
+        """Give the Lease up, so that another process can lead within one retry period. Never raises."""
+        if not self.held:
+            return
+        self.held = False
+        metrics.LEADER.set(0)
+        try:
+            await self._put({"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}, self._version)
+        except KubeError as error:
+            log.warning("the Lease was not released: %s", error)
+
+    async def _try(self) -> str:
+        """Take or renew. Returns the holder; self.held tells whether that is us."""
+        loop = asyncio.get_running_loop()
+        if self.held and self._spec:
+            try:
+                await self._put({**self._spec, "renewTime": _now()}, self._version)
+                return self.identity
+            except KubeError as error:
+                # Somebody touched it: read before deciding anything.
+                if error.status not in (404, 409):
+                    raise
+        try:
+            lease = await self._kube.request("GET", LEASES, self._namespace, self._name, seconds=5)
+        except KubeError as error:
+            if error.status != 404:
+                raise
+            await self._create()
+            return self.identity
+        spec = lease.get("spec") or {}
+        version = lease["metadata"]["resourceVersion"]
+        if version != self._version:
+            self._version, self._seen = version, loop.time()
+        holder = str(spec.get("holderIdentity") or "")
+        duration = float(spec.get("leaseDurationSeconds") or self._times.duration)
+        if holder and holder != self.identity and loop.time() - self._seen < duration:
+            self.held = False
+            return holder
+        renewed: dict[str, Any] = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": int(self._times.duration),
+            "renewTime": _now(),
+        }
+        if holder != self.identity:
+            renewed["acquireTime"] = _now()
+            renewed["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + 1
+        try:
+            await self._put({**spec, **renewed}, version)
+        except KubeError as error:
+            if error.status == 409:
+                self.held = False
+                return "somebody else"
+            raise
+        self.held = True
+        return self.identity
+
+    async def _create(self) -> None:
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": int(self._times.duration),
+                "acquireTime": _now(),
+                "renewTime": _now(),
+                "leaseTransitions": 0,
+            },
+        }
+        lease = await self._kube.request("POST", LEASES, self._namespace, body=body, seconds=5)
+        self._version, self._spec, self.held = lease["metadata"]["resourceVersion"], lease["spec"], True
+
+    async def _put(self, spec: dict[str, Any], version: str) -> None:
+        lease = await self._kube.request(
+            "PUT",
+            LEASES,
+            self._namespace,
+            self._name,
+            body={
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {"name": self._name, "namespace": self._namespace, "resourceVersion": version},
+                "spec": spec,
+            },
+            seconds=5,
+        )
+        self._version, self._spec = lease["metadata"]["resourceVersion"], lease["spec"]
+        self._seen = asyncio.get_running_loop().time()
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,41 @@
+"""Prometheus metrics of the operator itself. Names follow the Prometheus conventions: base units, _total for counters."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+PASSES = Counter("penstock_passes_total", "Passes over an object, by how they ended.", ["kind", "outcome"])
+PASS_SECONDS = Histogram(
+    "penstock_pass_duration_seconds",
+    "Time of one pass, waiting for AWS included.",
+    ["kind"],
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120),
+)
+QUEUE_DEPTH = Gauge("penstock_queue_depth", "Keys that are scheduled, due or not.")
+QUEUE_OVERDUE = Gauge("penstock_queue_overdue", "Keys that are due and wait for a worker.")
+QUEUE_OLDEST = Gauge("penstock_queue_oldest_wait_seconds", "How long the longest-waiting due key has been waiting.")
+AWS_CALLS = Counter(
+    "penstock_aws_calls_total",
+    "AWS calls sent, by outcome (ok, or the meaning of the error).",
+    ["service", "operation", "outcome"],
+)
+AWS_SECONDS = Histogram(
+    "penstock_aws_call_duration_seconds",
+    "Time of one AWS call.",
+    ["service"],
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.5, 1, 5, 20),
+)
+AWS_PACED = Counter("penstock_aws_paced_seconds_total", "Time that calls waited for a token.", ["service"])
+KUBE_REQUESTS = Counter(
+    "penstock_kubernetes_requests_total", "Kubernetes requests sent by the operator.", ["verb", "resource", "code"]
+)
+STEPS = Counter("penstock_steps_total", "Steps of plans that ran, by outcome.", ["kind", "operation", "outcome"])
+DRIFT = Counter(
+    "penstock_drift_corrected_total", "Fields that somebody else changed and the operator set back.", ["kind"]
+)
+OBJECTS = Gauge("penstock_objects", "Objects by kind and readiness.", ["kind", "ready"])
+LEADER = Gauge("penstock_leader", "1 while this process holds the Lease.")
+WATCH_AGE = Gauge("penstock_watch_event_age_seconds", "Time since the watch last told of any object.")
+ECHO_AGE = Gauge(
+    "penstock_watch_echo_overdue_seconds", "How long the oldest own write has not come back through the watch."
+)

@@ -1,0 +1,105 @@
+"""Plans: what a kind decided, as data. A plan can be printed, put on an object, or acted on; deciding and doing never mix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.api.plan import Effect, When
+
+__all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One AWS write.
+
+    service, operation, parameters: the request as botocore takes it. summary: the line that people read. facet: which part of the observed state
+    the answer refreshes. drift: the field and its values before and after, when the step takes back somebody else's change. told: an Event
+    (reason, sentence) when the step has been done. intent: status fields that are written before the step runs, because AWS cannot carry our mark in
+    the same call and a crash in between must be recognised afterwards.
+    """
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+    summary: str
+    effect: Effect = Effect.IMMEDIATE
+    when: When = When.NOW
+    facet: str = ""
+    drift: str = ""
+    told: tuple[str, str] | None = None
+    intent: Mapping[str, Any] | None = None
+
+    def as_status(self) -> dict[str, Any]:
+        """The step as it appears in status.plan.steps."""
+        return {"summary": self.summary, "effect": str(self.effect), "when": str(self.when)}
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Something that AWS or a person has to finish first: a condition reason and its sentence, and how soon to look again (seconds)."""
+
+    reason: str
+    sentence: str
+    poll: float | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that the plan will not do, with what the user should write or do instead. blocking: the desired state cannot be reached."""
+
+    reason: str
+    sentence: str
+    blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in the order in which they run, what is being waited for, and what is refused. An empty plan means: as desired."""
+
+    steps: tuple[Step, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    gone: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def runnable(self) -> tuple[Step, ...]:
+        return tuple(s for s in self.steps if s.when is When.NOW)
+
+    @property
+    def needs_consent(self) -> bool:
+        return any(s.when is When.AFTER_CONSENT for s in self.steps)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.steps or self.waits or self.refusals)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over the steps that need consent; what `penstock.dev/approve` must carry to let them run."""
+        return consent_hash([s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
+
+    def as_status(self) -> dict[str, Any] | None:
+        """The plan as status.plan, or None when there is nothing to tell."""
+        if self.empty:
+            return None
+        status: dict[str, Any] = {}
+        if self.needs_consent:
+            status["hash"] = self.hash
+        if self.steps:
+            status["steps"] = [s.as_status() for s in self.steps]
+        if self.waits:
+            status["waiting"] = [w.sentence for w in self.waits]
+        if self.refusals:
+            status["refused"] = [r.sentence for r in self.refusals]
+        return status
+
+
+def consent_hash(subjects: list[str]) -> str:
+    """The approval token for what the subjects say. Only what is consented to goes in, so that an unrelated edit does not void an approval."""
+    return hashlib.sha256(json.dumps(subjects).encode()).hexdigest()[:12]

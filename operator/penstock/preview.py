@@ -1,0 +1,177 @@
+"""`penstock plan -f`: what would be done for manifests, printed like `terraform plan`; reads AWS, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.text import Text
+
+from penstock.api.conditions import Reason
+from penstock.api.model import Problem
+from penstock.aws.account import Account
+from penstock.dynamo.kind import NAME, RESOURCE, DynamoTables
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.kind import Invalid, Look, Object
+from penstock.engine.kube import Kube, KubeError
+from penstock.engine.plan import Effect, Plan, Step, When
+
+NOTHING, FAILED, CHANGES = 0, 1, 2
+_SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
+_MADE = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
+
+
+async def preview(files: Sequence[str], namespace: str, region: str, output: str) -> int:
+    """Print the plan of every DynamoTable in the files. Returns the exit status: 0 nothing to do, 2 changes, 1 an error."""
+    console = Console(highlight=False, soft_wrap=True)
+    kube = await _cluster()
+    account = Account(region)
+    kind = DynamoTables(account, "preview")
+    kind.look_always()
+    results: list[dict[str, Any]] = []
+    code = NOTHING
+    try:
+        for source, manifest in _manifests(files):
+            if isinstance(manifest, Problem):
+                results.append({"object": source, "problems": [str(manifest)]})
+                continue
+            name = (
+                f"{manifest['kind']}/{manifest['metadata'].get('namespace', namespace)}/{manifest['metadata']['name']}"
+            )
+            try:
+                obj = await _as_object(kube, manifest, namespace)
+                desired = kind.desired(obj)
+                observed = await kind.observe(desired, Look())
+                plan = kind.plan(desired, observed, datetime.now(UTC))
+                results.append({"object": name, "plan": plan})
+            except Invalid as invalid:
+                results.append({"object": name, "problems": [str(p) for p in invalid.problems]})
+            except Trouble as trouble:
+                results.append({"object": name, "problems": [trouble.sentence]})
+    finally:
+        account.close()
+        if kube is not None:
+            await kube.close()
+    for result in results:
+        if "problems" in result or result["plan"].refusals:
+            code = FAILED
+        elif not result["plan"].empty and code == NOTHING:
+            code = CHANGES
+    if output == "json":
+        sys.stdout.write(json.dumps([_as_json(r) for r in results], indent=2) + "\n")
+    else:
+        _print(console, results)
+    return code
+
+
+async def _cluster() -> Kube | None:
+    """The cluster of the current kubeconfig, or None when there is none or it does not answer."""
+    try:
+        kube = await Kube.connect()
+    except KubeError:
+        return None
+    try:
+        await kube.request("GET", RESOURCE, query={"limit": "1"}, seconds=3)
+    except KubeError:
+        await kube.close()
+        return None
+    return kube
+
+
+async def _as_object(kube: Kube | None, manifest: Object, namespace: str) -> Object:
+    """The manifest as if it were applied: with the identity and status of the object in the cluster, where there is one."""
+    metadata = {"namespace": namespace, **manifest["metadata"]}
+    live: Object = {}
+    if kube is not None:
+        try:
+            live = await kube.request("GET", RESOURCE, metadata["namespace"], metadata["name"])
+        except KubeError as error:
+            if error.status != 404:
+                raise Trouble(Meaning.UNAVAILABLE, Reason.UNAVAILABLE, str(error)) from error
+    known = live.get("metadata") or {}
+    same = live.get("spec") == manifest.get("spec")
+    return {
+        **manifest,
+        "metadata": {
+            "uid": known.get("uid", "00000000-0000-0000-0000-000000000000"),
+            "generation": known.get("generation", 0) + (0 if same else 1),
+            **metadata,
+            "annotations": {**(known.get("annotations") or {}), **(metadata.get("annotations") or {})},
+        },
+        "status": live.get("status") or {},
+    }
+
+
+def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
+    for name in files:
+        try:
+            with sys.stdin if name == "-" else open(name, encoding="utf-8") as stream:
+                documents = list(yaml.safe_load_all(stream))
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+            yield name, Problem("", f"is no YAML: {' '.join(str(error).split())}")
+            continue
+        found = False
+        for document in documents:
+            if document is None:
+                continue
+            items = document.get("items", [document]) if isinstance(document, dict) else [document]
+            for item in items:
+                if (
+                    not isinstance(item, dict)
+                    or not isinstance(item.get("metadata"), dict)
+                    or "name" not in item["metadata"]
+                ):
+                    yield name, Problem("", "is no Kubernetes object: it needs apiVersion, kind and metadata.name")
+                    found = True
+                elif item.get("kind") == NAME:
+                    found = True
+                    yield name, item
+        if not found:
+            yield name, Problem("", f"holds no {NAME}")
+
+
+def _as_json(result: dict[str, Any]) -> dict[str, Any]:
+    if "problems" in result:
+        return result
+    return {"object": result["object"], "plan": result["plan"].as_status() or {}}
+
+
+def _print(console: Console, results: list[dict[str, Any]]) -> None:
+    counts = {"create": 0, "change": 0, "destroy": 0}
+    for result in results:
+        console.print(Text(result["object"], style="bold"))
+        if "problems" in result:
+            for problem in result["problems"]:
+                console.print(Text(f"  ! {problem}", style="red"))
+            continue
+        plan: Plan = result["plan"]
+        if plan.empty:
+            console.print(Text("  = nothing to do: AWS is as the manifest says", style="green"))
+        for step in plan.steps:
+            _print_step(console, step, counts)
+        for wait in plan.waits:
+            console.print(Text(f"  … {wait.sentence}", style="cyan"))
+        for refusal in plan.refusals:
+            console.print(Text(f"  ! {refusal.sentence}", style="red"))
+    if any("plan" in r for r in results):
+        console.print(
+            Text.assemble(
+                ("Plan: ", "bold"),
+                f"{counts['create']} to create, {counts['change']} to change, {counts['destroy']} to destroy.",
+            )
+        )
+
+
+def _print_step(console: Console, step: Step, counts: dict[str, int]) -> None:
+    made = step.operation in _MADE or step.summary.startswith("create ")
+    sign, colour = ("+", "green") if made else _SIGN.get(step.effect, ("~", "yellow"))
+    counts["create" if made else "destroy" if step.effect is Effect.DESTROY else "change"] += 1
+    when = {When.NOW: "", When.LATER: ", after what goes before", When.AFTER_CONSENT: ", after consent"}.get(
+        step.when, f", {step.when}"
+    )
+    console.print(Text.assemble((f"  {sign} {step.summary}", colour), (f"  ({step.effect}{when})", "dim")))
