@@ -1,0 +1,68 @@
+"""DynamoDB's operations by name, each run under its backend's lock once the clock has been caught up with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+from moto.core.base_backend import BackendDict
+
+from ..clock import clock
+from ..dispatch import Handler
+from ..errors import validation
+from ..request import Request
+from . import items, tables
+from .store import LabDynamoDB
+
+Operation = Callable[[LabDynamoDB, Request], dict[str, Any]]
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateTable": tables.create_table,
+    "DescribeTable": tables.describe_table,
+    "UpdateTable": tables.update_table,
+    "DeleteTable": tables.delete_table,
+    "ListTables": tables.list_tables,
+    "GetItem": items.run,
+    "PutItem": items.run,
+    "UpdateItem": items.run,
+    "DeleteItem": items.run,
+    "Query": items.run,
+    "Scan": items.run,
+    "BatchGetItem": items.batch_get_item,
+    "BatchWriteItem": items.batch_write_item,
+    "TransactGetItems": items.transact_get_items,
+    "TransactWriteItems": items.transact_write_items,
+}
+
+
+def handlers(backends: BackendDict[LabDynamoDB]) -> dict[tuple[str, str], Handler]:
+    model = botocore.session.get_session().get_service_model("dynamodb")
+    answer: dict[tuple[str, str], Handler] = {}
+    for name, operation in OPERATIONS.items():
+        required = tuple(model.operation_model(name).input_shape.required_members)
+        answer["dynamodb", name] = _handler(backends, operation, required)
+    return answer
+
+
+def _handler(backends: BackendDict[LabDynamoDB], operation: Operation, required: tuple[str, ...]) -> Handler:
+    known: dict[tuple[str, str], LabDynamoDB] = {}
+
+    def handle(request: Request) -> dict[str, Any]:
+        parameters = request.parameters or {}
+        for name in required:
+            if parameters.get(name) is None:
+                member = name[:1].lower() + name[1:]
+                raise validation(
+                    f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "
+                    "Member must not be null"
+                )
+        where = (request.account, request.region)
+        backend = known.get(where)
+        if backend is None:
+            backend = known[where] = backends[request.account][request.region]
+        with backend.lock:
+            backend.settle(clock.now())
+            return operation(backend, request)
+
+    return handle

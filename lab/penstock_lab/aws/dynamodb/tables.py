@@ -1,0 +1,582 @@
+"""CreateTable, DescribeTable, UpdateTable, DeleteTable, ListTables and their lifecycles."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from .. import kms
+from ..clock import clock
+from ..errors import AwsError, invalid, validation
+from ..request import Request
+from ..settings import settings
+from . import indexes, refusals
+from .store import LabDynamoDB, LabIndex, LabTable, _units
+
+_CHANGES = (
+    "ProvisionedThroughput",
+    "BillingMode",
+    "StreamSpecification",
+    "GlobalSecondaryIndexUpdates",
+    "SSESpecification",
+    "ReplicaUpdates",
+    "TableClass",
+    "DeletionProtectionEnabled",
+    "OnDemandThroughput",
+    "WarmThroughput",
+)
+
+
+def describe(table: LabTable, now: float) -> dict[str, Any]:
+    """A TableDescription; what AWS leaves out of it for such a table is left out."""
+    answer: dict[str, Any] = {
+        "AttributeDefinitions": table.attr,
+        "TableName": table.name,
+        "KeySchema": table.schema,
+        "TableStatus": table.status,
+        "CreationDateTime": table.created,
+        "ProvisionedThroughput": table.history.describe(table.provisioned, now),
+        "TableSizeBytes": table.bytes,
+        "ItemCount": table.count,
+        "TableArn": table.table_arn,
+        "TableId": table.id,
+        "DeletionProtectionEnabled": table.deletion_protection_enabled,
+        "WarmThroughput": _warm(table.warm, table.provisioned, table.on_demand_mode, table.status),
+    }
+    if table.on_demand_since is not None or table.on_demand_mode:
+        answer["BillingModeSummary"] = {"BillingMode": table.billing_mode}
+        if table.on_demand_since is not None:
+            answer["BillingModeSummary"]["LastUpdateToPayPerRequestDateTime"] = table.on_demand_since
+    if table.indexes:
+        answer["LocalSecondaryIndexes"] = [_local(table, index) for index in table.indexes]
+    if table.global_indexes:
+        answer["GlobalSecondaryIndexes"] = [describe_index(index, now) for index in table.global_indexes]
+    if table.stream_specification and table.stream_specification.get("StreamEnabled"):
+        answer["StreamSpecification"] = table.stream_specification
+    if table.latest_stream_label:
+        answer["LatestStreamLabel"] = table.latest_stream_label
+        answer["LatestStreamArn"] = f"{table.table_arn}/stream/{table.latest_stream_label}"
+    if table.sse is not None:
+        answer["SSEDescription"] = table.sse
+    if table.table_class_named:
+        answer["TableClassSummary"] = {"TableClass": table.table_class}
+        if table.class_updated is not None:
+            answer["TableClassSummary"]["LastUpdateDateTime"] = table.class_updated
+    if table.on_demand is not None and table.on_demand_mode:
+        answer["OnDemandThroughput"] = _caps(table.on_demand)
+    if table.restore is not None:
+        answer["RestoreSummary"] = table.restore
+    return answer
+
+
+def describe_index(index: LabIndex, now: float) -> dict[str, Any]:
+    count, size = index.visible(now)
+    table = index.table
+    answer: dict[str, Any] = {
+        "IndexName": index.name,
+        "KeySchema": index.schema,
+        "Projection": index.projection,
+        "IndexStatus": index.status,
+        "ProvisionedThroughput": index.throughput_history.describe(index.provisioned, now),
+        "IndexSizeBytes": size,
+        "ItemCount": count,
+        "IndexArn": index.arn,
+        "WarmThroughput": _warm(index.warm, index.provisioned, table.on_demand_mode, index.status),
+    }
+    if index.status == "CREATING" and table.status != "CREATING":
+        answer["Backfilling"] = now >= index.backfill_from
+    if index.on_demand is not None and table.on_demand_mode:
+        answer["OnDemandThroughput"] = _caps(index.on_demand)
+    return answer
+
+
+def _local(table: LabTable, index: Any) -> dict[str, Any]:
+    names = set(index.schema_key_attrs)
+    held = [item for item in table.each_item() if names <= item.attrs.keys()]
+    return {
+        "IndexName": index.name,
+        "KeySchema": index.schema,
+        "Projection": index.projection,
+        "IndexSizeBytes": sum(item.size() for item in held),
+        "ItemCount": len(held),
+        "IndexArn": f"{table.table_arn}/index/{index.name}",
+    }
+
+
+def _warm(warm: dict[str, int], provisioned: dict[str, int], on_demand: bool, status: str) -> dict[str, Any]:
+    own = refusals.floor(provisioned, on_demand)
+    return {
+        "ReadUnitsPerSecond": max(own["ReadUnitsPerSecond"], warm.get("ReadUnitsPerSecond", 0)),
+        "WriteUnitsPerSecond": max(own["WriteUnitsPerSecond"], warm.get("WriteUnitsPerSecond", 0)),
+        "Status": status if status in ("CREATING", "UPDATING", "DELETING") else "ACTIVE",
+    }
+
+
+def _caps(caps: dict[str, int]) -> dict[str, int]:
+    return {
+        "MaxReadRequestUnits": caps.get("MaxReadRequestUnits", -1),
+        "MaxWriteRequestUnits": caps.get("MaxWriteRequestUnits", -1),
+    }
+
+
+def find(backend: LabDynamoDB, name: str) -> LabTable:
+    """The table of that name or ARN. Raises AwsError ResourceNotFoundException in DescribeTable's words."""
+    try:
+        return backend.get_table(name)
+    except AwsError:
+        short = name.rpartition("/")[2]
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found: Table: {short} not found") from None
+
+
+def check_idle(table: LabTable) -> None:
+    """Raises AwsError ResourceInUseException while AWS is making, changing or deleting the table."""
+    doing = {"CREATING": "created", "UPDATING": "updated", "DELETING": "deleted"}.get(table.status)
+    if doing:
+        raise AwsError(
+            "ResourceInUseException",
+            f"Attempt to change a resource which is still in use: Table is being {doing}: {table.name}",
+        )
+
+
+def check_room(backend: LabDynamoDB, *, new_table: bool) -> None:
+    """Raises AwsError LimitExceededException at the account's limits."""
+    if new_table and len(backend.tables) >= settings.max_tables:
+        raise AwsError(
+            "LimitExceededException",
+            f"Subscriber limit exceeded: There is a limit of {settings.max_tables} tables per subscriber",
+        )
+    if len(backend.in_progress) >= settings.max_control_plane_operations:
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: There is a limit of "
+            f"{settings.max_control_plane_operations} simultaneous table operations per subscriber",
+        )
+
+
+def create_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
+    spec = request.parameters or {}
+    refusals.check_new_table(spec)
+    name, now = spec["TableName"], clock.now()
+    if name in backend.tables:
+        raise AwsError("ResourceInUseException", f"Table already exists: {name}")
+    check_room(backend, new_table=True)
+    sse = encryption(backend, spec.get("SSESpecification"))
+    table = LabTable(backend, name, spec, now)
+    table.sse = sse
+    if spec.get("ResourcePolicy"):
+        from .policies import new_revision
+
+        table.policy = (spec["ResourcePolicy"], new_revision(now))
+    stream = spec.get("StreamSpecification")
+    if stream and stream.get("StreamEnabled"):
+        table.start_stream(stream, now)
+    backend.tables[name] = table
+    begin_creation(backend, table, now, settings.table_create_s)
+    return {"TableDescription": describe(table, now)}
+
+
+def begin_creation(backend: LabDynamoDB, table: LabTable, now: float, seconds: float) -> None:
+    """The table and its indexes are CREATING for that long."""
+    table.status = "CREATING"
+    for index in table.global_indexes:
+        index.status = "CREATING"
+        index.backfill_from = index.backfill_until = now + seconds
+    backend.in_progress.add(table.name)
+
+    def created(due: float) -> None:
+        backend.in_progress.discard(table.name)
+        if table.status != "CREATING":
+            return
+        table.status = "ACTIVE"
+        table.active_since = due
+        if table.on_demand_mode and table.on_demand_since is None:
+            table.on_demand_since = due
+        for index in table.global_indexes:
+            index.status = "ACTIVE"
+        if table.restore is not None:
+            table.restore = {**table.restore, "RestoreInProgress": False}
+
+    backend.at(now + seconds, created)
+
+
+def encryption(backend: LabDynamoDB, spec: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The SSEDescription for a specification; None for the key that AWS owns. Raises AwsError for a bad key."""
+    refusals.check_sse(spec)
+    if not spec or not spec.get("Enabled"):
+        return None
+    key_id = spec.get("KMSMasterKeyId")
+    if key_id is None or key_id == "alias/aws/dynamodb":
+        arn = kms.aws_managed_key(backend.account_id, backend.region_name)
+    else:
+        arn = kms.usable_key(backend.account_id, backend.region_name, key_id)
+    return {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": arn}
+
+
+def describe_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
+    return {"Table": describe(find(backend, request.parameters["TableName"]), clock.now())}  # type: ignore[index]
+
+
+def list_tables(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
+    parameters = request.parameters or {}
+    limit = parameters.get("Limit", 100)
+    if not 1 <= limit <= 100:
+        raise refusals.constraint(limit, "limit", "Member must have value between 1 and 100")
+    start = parameters.get("ExclusiveStartTableName", "")
+    names = sorted(name for name in backend.tables if name > start)
+    answer: dict[str, Any] = {"TableNames": names[:limit]}
+    if len(names) > limit:
+        answer["LastEvaluatedTableName"] = names[limit - 1]
+    return answer
+
+
+def delete_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
+    now = clock.now()
+    table = find(backend, request.parameters["TableName"])  # type: ignore[index]
+    if table.status == "DELETING":
+        return {"TableDescription": _deleting(table, now)}
+    check_idle(table)
+    if any(index.status == "CREATING" for index in table.global_indexes):
+        raise AwsError(
+            "ResourceInUseException",
+            f"Attempt to change a resource which is still in use: Table is being updated: {table.name}",
+        )
+    if table.deletion_protection_enabled:
+        raise validation(
+            "Resource cannot be deleted as it is currently protected against deletion. "
+            "Disable deletion protection first."
+        )
+    check_room(backend, new_table=False)
+    if table.pitr is not None:
+        from .backups import system_backup
+
+        system_backup(backend, table, now)
+    table.status = "DELETING"
+    backend.in_progress.add(table.name)
+
+    def deleted(_: float) -> None:
+        backend.in_progress.discard(table.name)
+        if backend.tables.get(table.name) is table:
+            del backend.tables[table.name]
+            if table.table_arn in backend.resource_policies:
+                del backend.resource_policies[table.table_arn]
+
+    backend.at(now + settings.table_delete_s, deleted)
+    return {"TableDescription": _deleting(table, now)}
+
+
+def _deleting(table: LabTable, now: float) -> dict[str, Any]:
+    # While a table goes AWS tells only this much of it.
+    full = describe(table, now)
+    kept = (
+        "TableName",
+        "TableStatus",
+        "ProvisionedThroughput",
+        "TableSizeBytes",
+        "ItemCount",
+        "TableArn",
+        "TableId",
+        "BillingModeSummary",
+        "DeletionProtectionEnabled",
+    )
+    return {name: full[name] for name in kept if name in full}
+
+
+def update_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
+    """Refuses first, changes after: a refused UpdateTable leaves nothing behind."""
+    spec, now = request.parameters or {}, clock.now()
+    table = find(backend, spec["TableName"])
+    if not any(name in spec for name in _CHANGES):
+        raise validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
+            "SSESpecification or ReplicaUpdates is required"
+        )
+    refusals.check_enum(spec.get("BillingMode"), "billingMode", refusals.BILLING_MODES)
+    refusals.check_enum(spec.get("TableClass"), "tableClass", refusals.TABLE_CLASSES)
+    if spec.get("ReplicaUpdates"):
+        raise validation("The lab has one region: replicas of a table cannot be made in it")
+    check_idle(table)
+    check_room(backend, new_table=False)
+    steps = [
+        step
+        for make in (
+            _billing_step,
+            _throughput_step,
+            _index_step,
+            _stream_step,
+            _sse_step,
+            _class_step,
+            _caps_step,
+            _warm_step,
+            _protection_step,
+        )
+        if (step := make(backend, table, spec, now)) is not None
+    ]
+    seconds = 0.0
+    for begin in steps:
+        seconds = max(seconds, begin())
+    if seconds > 0:
+        table.status = "UPDATING"
+        backend.in_progress.add(table.name)
+
+        def updated(_: float) -> None:
+            backend.in_progress.discard(table.name)
+            if table.status == "UPDATING":
+                table.status = "ACTIVE"
+
+        backend.at(now + seconds, updated)
+    return {"TableDescription": describe(table, now)}
+
+
+# Each of these checks its part of an UpdateTable and gives back what begins it, or None when it is not asked for.
+# What begins it answers for how many seconds the table is UPDATING.
+
+
+def _billing_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    mode = spec.get("BillingMode")
+    if mode is None or mode == table.billing_mode:
+        return None
+    updates = {
+        u["Update"]["IndexName"]: u["Update"] for u in spec.get("GlobalSecondaryIndexUpdates") or () if "Update" in u
+    }
+    if mode == "PAY_PER_REQUEST":
+        refusals.check_capacity(spec.get("ProvisionedThroughput"), on_demand=True)
+        recent = [at for at in table.billing_switches if at > now - 86400]
+        if len(recent) >= settings.max_billing_switches:
+            raise AwsError(
+                "LimitExceededException",
+                "Subscriber limit exceeded: Update to PayPerRequest mode are limited to "
+                f"{settings.max_billing_switches} times in a 24 hours window. Last update at {_moment(recent[-1])}. "
+                f"Next update can be made at {_moment(recent[0] + 86400)}",
+            )
+    else:
+        refusals.check_capacity(spec.get("ProvisionedThroughput"), on_demand=False)
+        for index in table.global_indexes:
+            throughput = updates.get(index.name, {}).get("ProvisionedThroughput")
+            if throughput is None:
+                raise invalid(f"ProvisionedThroughput must be specified for index: {index.name}")
+            refusals.check_units(throughput, "globalSecondaryIndexUpdates.provisionedThroughput")
+
+    def begin() -> float:
+        def switched(due: float) -> None:
+            table.billing_mode = mode
+            if mode == "PAY_PER_REQUEST":
+                table.on_demand_since = due
+                table.provisioned = _units(None)
+            else:
+                table.provisioned = _units(spec["ProvisionedThroughput"])
+            for index in table.global_indexes:
+                throughput = updates.get(index.name, {}).get("ProvisionedThroughput")
+                index.provisioned = _units(throughput if mode == "PROVISIONED" else None)
+                index.status = "ACTIVE" if index.status == "UPDATING" else index.status
+
+        if mode == "PAY_PER_REQUEST":
+            table.billing_switches.append(now)
+        for index in table.global_indexes:
+            index.status = "UPDATING" if index.status == "ACTIVE" else index.status
+        backend.at(now + settings.table_update_s, switched)
+        return settings.table_update_s
+
+    return begin
+
+
+def _throughput_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    throughput = spec.get("ProvisionedThroughput")
+    if throughput is None or spec.get("BillingMode", table.billing_mode) != table.billing_mode:
+        return None
+    if table.on_demand_mode:
+        refusals.check_capacity(throughput, on_demand=True)
+        return None
+    refusals.check_units(throughput, "provisionedThroughput")
+    changed = throughput_change(
+        f"the table: {table.name}",
+        table.provisioned,
+        throughput,
+        table.history,
+        now,
+        spec.get("GlobalSecondaryIndexUpdates"),
+    )
+    if not changed:
+        return None
+
+    def begin() -> float:
+        def applied(due: float) -> None:
+            record_change(table.history, table.provisioned, throughput, due)
+            table.provisioned = _units(throughput)
+
+        note_decrease(table.history, table.provisioned, throughput, now)
+        backend.at(now + settings.table_update_s, applied)
+        return settings.table_update_s
+
+    return begin
+
+
+def throughput_change(
+    what: str, current: dict[str, int], wanted: dict[str, int], history: Any, now: float, elsewhere: Any = None
+) -> bool:
+    """Whether capacity changes. Raises AwsError when nothing would, or when the day's decreases are used up."""
+    if wanted == current:
+        if elsewhere:
+            return False
+        raise validation(
+            f"The provisioned throughput for {what} will not change. The requested value equals the current value. "
+            f"Current ReadCapacityUnits provisioned for the table: {current['ReadCapacityUnits']}. "
+            f"Requested ReadCapacityUnits: {wanted['ReadCapacityUnits']}. "
+            f"Current WriteCapacityUnits provisioned for the table: {current['WriteCapacityUnits']}. "
+            f"Requested WriteCapacityUnits: {wanted['WriteCapacityUnits']}. "
+            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+        )
+    if _decreases(current, wanted):
+        today = history.today(now)
+        at = refusals.next_decrease(today, now)
+        if at is not None:
+            raise AwsError(
+                "LimitExceededException",
+                "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. "
+                "After the first 4 decreases, each subsequent decrease in the same UTC day can be performed at most "
+                f"once every 3600 seconds. Number of decreases today: {len(today)}. "
+                f"Last decrease at {_moment(today[-1])}. Next decrease can be made at {_moment(at)}",
+            )
+    return True
+
+
+def _decreases(current: dict[str, int], wanted: dict[str, int]) -> bool:
+    return any(wanted[name] < current[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits"))
+
+
+def note_decrease(history: Any, current: dict[str, int], wanted: dict[str, int], now: float) -> None:
+    """Counts against the day at once, so that the next request sees it."""
+    if _decreases(current, wanted):
+        history.decreases = [*history.today(now), now]
+
+
+def record_change(history: Any, current: dict[str, int], wanted: dict[str, int], due: float) -> None:
+    if _decreases(current, wanted):
+        history.decreased = due
+    if any(wanted[name] > current[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")):
+        history.increased = due
+
+
+def _index_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    if not spec.get("GlobalSecondaryIndexUpdates"):
+        return None
+    return indexes.plan(backend, table, spec, now)
+
+
+def _stream_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    stream = spec.get("StreamSpecification")
+    if stream is None:
+        return None
+    refusals.check_stream(stream)
+    on = bool(table.stream_specification and table.stream_specification.get("StreamEnabled"))
+    if stream.get("StreamEnabled") and on:
+        raise validation(f"Table already has an enabled stream: TableName: {table.name}")
+    if not stream.get("StreamEnabled") and not on:
+        raise validation(f"Table has no enabled stream: TableName: {table.name}")
+
+    def begin() -> float:
+        if stream.get("StreamEnabled"):
+            table.start_stream(stream, now)
+        else:
+            table.stop_stream()
+        return settings.stream_enable_s
+
+    return begin
+
+
+def _sse_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    if spec.get("SSESpecification") is None:
+        return None
+    wanted = encryption(backend, spec["SSESpecification"])
+    current = table.sse["KMSMasterKeyArn"] if table.sse else None
+    if (wanted["KMSMasterKeyArn"] if wanted else None) == current:
+        raise invalid("Table is already encrypted by given KMSMasterKeyId" if current else "SSE is already disabled")
+
+    def begin() -> float:
+        table.sse = {**(table.sse or wanted or {}), "Status": "UPDATING"}
+
+        def encrypted(_: float) -> None:
+            table.sse = wanted
+
+        backend.at(now + settings.table_update_s, encrypted)
+        return settings.table_update_s
+
+    return begin
+
+
+def _class_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    wanted = spec.get("TableClass")
+    if wanted is None or wanted == table.table_class:
+        return None
+    recent = [at for at in table.class_changes if at > now - 30 * 86400]
+    if len(recent) >= settings.max_class_updates:
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Table class updates are limited to "
+            f"{settings.max_class_updates} in a 30 days window. Next update can be made at "
+            f"{_moment(recent[0] + 30 * 86400)}",
+        )
+
+    def begin() -> float:
+        table.class_changes.append(now)
+
+        def changed(due: float) -> None:
+            table.table_class, table.class_updated, table.table_class_named = wanted, due, True
+
+        backend.at(now + settings.table_update_s, changed)
+        return settings.table_update_s
+
+    return begin
+
+
+def _caps_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    caps = spec.get("OnDemandThroughput")
+    if caps is None:
+        return None
+    refusals.check_caps(caps, on_demand=spec.get("BillingMode", table.billing_mode) == "PAY_PER_REQUEST")
+
+    def begin() -> float:
+        def capped(_: float) -> None:
+            table.on_demand = merge_caps(table.on_demand, caps)
+
+        backend.at(now + settings.table_update_s, capped)
+        return settings.table_update_s
+
+    return begin
+
+
+def merge_caps(current: dict[str, int] | None, wanted: dict[str, int]) -> dict[str, int]:
+    """A cap that is not named stays as it is; -1 takes one away."""
+    return {**(current or {}), **wanted}
+
+
+def _warm_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    warm = spec.get("WarmThroughput")
+    if warm is None:
+        return None
+    current = _warm(table.warm, table.provisioned, table.on_demand_mode, table.status)
+    refusals.check_warm(warm, {k: v for k, v in current.items() if k != "Status"}, "table", new=False)
+
+    def begin() -> float:
+        def warmed(_: float) -> None:
+            table.warm = {**table.warm, **warm}
+
+        backend.at(now + settings.table_update_s, warmed)
+        return settings.table_update_s
+
+    return begin
+
+
+def _protection_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
+    wanted = spec.get("DeletionProtectionEnabled")
+    if wanted is None:
+        return None
+
+    def begin() -> float:
+        table.deletion_protection_enabled = bool(wanted)
+        return 0.0
+
+    return begin
+
+
+def _moment(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%A, %B %-d, %Y %-I:%M:%S %p UTC")

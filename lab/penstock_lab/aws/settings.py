@@ -1,0 +1,105 @@
+"""How long things take and where the limits lie; read and written at ``/lab/settings``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+# Requests a second that AWS accepts from an account, from the service model's documentation of each operation.
+AWS_RATE_LIMITS = {
+    "CreateBackup": 50.0,
+    "DeleteBackup": 10.0,
+    "DescribeBackup": 10.0,
+    "DescribeContinuousBackups": 10.0,
+    "ListBackups": 5.0,
+    "ListTagsOfResource": 10.0,
+    "RestoreTableFromBackup": 10.0,
+    "RestoreTableToPointInTime": 10.0,
+    "TagResource": 5.0,
+    "UntagResource": 5.0,
+}
+
+
+@dataclasses.dataclass
+class Settings:
+    """Durations are seconds of the lab's clock. Limits are AWS's defaults unless the comment says otherwise."""
+
+    table_create_s: float = 3.0
+    table_update_s: float = 2.0
+    table_delete_s: float = 2.0
+    # An index is CREATING for index_create_s, of which the first index_allocate_s hold the whole table UPDATING.
+    index_allocate_s: float = 1.0
+    index_create_s: float = 4.0
+    index_delete_s: float = 2.0
+    # 0: the time does not depend on the items; else the backfill takes at least items / rate.
+    backfill_items_per_s: float = 0.0
+    backup_create_s: float = 1.0
+    restore_s: float = 4.0
+    restore_items_per_s: float = 0.0
+    # After a table becomes ACTIVE AWS refuses UpdateContinuousBackups for a while ("Backups are being enabled").
+    backups_enable_s: float = 0.0
+    ttl_change_s: float = 1.0
+    # A second change of the TTL inside this interval is refused (AWS: about an hour).
+    ttl_interval_s: float = 3600.0
+    # Expired items go within this time (AWS: within a few days, typically much sooner).
+    ttl_delete_s: float = 30.0
+    insights_change_s: float = 1.0
+    stream_enable_s: float = 1.0
+    pitr_lag_s: float = 300.0
+    # Changes kept a table so that a restore can go back; when it is full the earliest restorable time moves up.
+    pitr_journal_max: int = 200_000
+    system_backup_days: float = 35.0
+    burst_s: float = 300.0
+    throttle_provisioned: bool = True
+    # On-demand tables throttle above twice the peak of the last 30 minutes (never below the warm throughput).
+    throttle_previous_peak: bool = False
+    max_tables: int = 2500
+    max_control_plane_operations: int = 500
+    max_gsi: int = 20
+    max_lsi: int = 5
+    max_tags: int = 50
+    max_billing_switches: int = 4
+    max_class_updates: int = 2
+    table_max_read_units: int = 40_000
+    table_max_write_units: int = 40_000
+    # Operation name to requests a second, in real time. {} is off; "aws" takes the published limits.
+    rate_limits: dict[str, float] = dataclasses.field(default_factory=dict)
+    autoscaling_enabled: bool = True
+    autoscaling_period_s: float = 60.0
+    # How long the measured utilisation must be above or below the target before a scaling action (AWS: 2 and 15 min).
+    autoscaling_out_after_s: float = 120.0
+    autoscaling_in_after_s: float = 900.0
+    request_log_size: int = 20_000
+
+    def update(self, values: dict[str, Any]) -> None:
+        """Sets what is named. Raises ValueError with a sentence for an unknown name or a value of the wrong kind."""
+        known = {f.name: f for f in dataclasses.fields(self)}
+        checked: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
+            checked[name] = _checked(name, getattr(self, name), value)
+        for name, value in checked.items():
+            setattr(self, name, value)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def _checked(name: str, current: Any, value: Any) -> Any:
+    if isinstance(current, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false")
+        return value
+    if isinstance(current, dict):
+        if value == "aws":
+            return dict(AWS_RATE_LIMITS)
+        if not isinstance(value, dict) or not all(isinstance(v, int | float) and v > 0 for v in value.values()):
+            raise ValueError(f'{name} must be "aws" or map an operation to requests a second above 0')
+        return {str(k): float(v) for k, v in value.items()}
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise ValueError(f"{name} must be a number of at least 0")
+    return int(value) if isinstance(current, int) else float(value)
+
+
+settings = Settings()
