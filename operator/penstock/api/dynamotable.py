@@ -19,7 +19,7 @@ from penstock.api import dynamotable_rules
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
-from penstock.api.model import ApiModel, Problem, Rule, Says, between, problems
+from penstock.api.model import ApiModel, Distinct, Problem, Rule, Says, between, problems
 from penstock.api.quantities import Duration, Money, Quantity
 
 MAX_TAGS: Final = 48
@@ -168,7 +168,7 @@ class Projection(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = dynamotable_rules.PROJECTION
     type: ProjectionType
     """All, KeysOnly, or Include (the keys and the named attributes)."""
-    attributes: Annotated[tuple[AttributeName, ...], Field(max_length=20, json_schema_extra={"uniqueItems": True})] = ()
+    attributes: Annotated[tuple[AttributeName, ...], Field(max_length=20), Distinct()] = ()
     """The attributes of type Include: at most 20 an index and 100 over all indexes of the table."""
 
 

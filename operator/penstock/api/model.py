@@ -69,6 +69,14 @@ def between(low: int, high: int | None, sentence: str) -> Says:
 
 
 @dataclass(frozen=True)
+class Distinct:
+    """Marks a list of scalars as a set: no entry twice."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "uniqueItems": True}
+
+
+@dataclass(frozen=True)
 class Rule:
     """A rule across the fields of one model, in CEL and in Python.
 
@@ -180,9 +188,26 @@ def _broken(value: Any, annotation: Any, metadata: tuple[Any, ...], path: str) -
             yield Problem(path, rule.sentence)
     if isinstance(value, ApiModel):
         yield from problems(value, path)
-    elif isinstance(value, tuple | list):
+    elif isinstance(value, tuple):
+        yield from _repeated(value, any(isinstance(item, Distinct) for item in metadata), path)
         for index, item in enumerate(value):
             yield from _broken(item, items, (), f"{path}[{index}]")
+
+
+def _repeated(items: tuple[Any, ...], distinct: bool, path: str) -> Iterator[Problem]:
+    """Entries that the API server would call duplicates: of a list that merges by a key, or of a set."""
+    seen: set[Any] = set()
+    for index, item in enumerate(items):
+        merges = isinstance(item, ApiModel) and item.merge_key is not None
+        if not merges and not distinct:
+            return
+        key = getattr(item, item.merge_key) if merges else item
+        if key in seen:
+            what = "has the name of an entry before it" if merges else "is there twice"
+            yield Problem(
+                f"{path}[{index}]", f"{what} ({key!r}); {'give it another name' if merges else 'leave one out'}"
+            )
+        seen.add(key)
 
 
 @cache

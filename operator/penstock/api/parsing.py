@@ -22,7 +22,7 @@ def parse(manifest: Mapping[str, Any]) -> DynamoTable | list[Problem]:
     """
     body = {key: value for key, value in manifest.items() if key != "status"}
     try:
-        table = DynamoTable.model_validate(body)
+        table = DynamoTable.model_validate(body, by_alias=True, by_name=False)
     except ValidationError as error:
         return [problem_of(detail) for detail in _once(error)]
     found = list(problems(table))
