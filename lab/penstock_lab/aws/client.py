@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
 from typing import Any
-import contextlib
 
 
 class LabAWSError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from .clock import clock
 from .dispatch import Dispatcher
 
 # The endpoint never calls out, and moto must not look for real credentials when its session loads models.
@@ -15,6 +16,7 @@ os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "true")
 
 from . import fallback, kms
 from .dynamodb import operations, store
+from .dynamodb.ttl import Sweeper
 from .request import ACCOUNT, DEFAULT_REGION
 
 _backends = store.install()
@@ -25,14 +27,16 @@ def build_dispatcher() -> Dispatcher:
     return Dispatcher(dict(operations.handlers(_backends)), fallback.call_moto)
 
 
-def _settle() -> None:
-    from .clock import clock
+_sweeper = Sweeper()
 
+
+def _dynamodb() -> None:
     for _, _, backend in list(_backends.iter_backends()):
         with backend.lock:  # type: ignore[attr-defined]
             backend.settle(clock.now())  # type: ignore[attr-defined]
+        _sweeper.sweep(backend)  # type: ignore[arg-type]
 
 
 def ticks() -> list[Callable[[], None]]:
     """What the ticker calls."""
-    return [_settle]
+    return [_dynamodb]

@@ -12,7 +12,7 @@ from ..clock import clock
 from ..dispatch import Handler
 from ..errors import validation
 from ..request import Request
-from . import items, tables
+from . import account, backups, insights, items, policies, tables, tags, ttl
 from .store import LabDynamoDB
 
 Operation = Callable[[LabDynamoDB, Request], dict[str, Any]]
@@ -23,6 +23,28 @@ OPERATIONS: dict[str, Operation] = {
     "UpdateTable": tables.update_table,
     "DeleteTable": tables.delete_table,
     "ListTables": tables.list_tables,
+    "DescribeLimits": account.describe_limits,
+    "DescribeEndpoints": account.describe_endpoints,
+    "UpdateTimeToLive": ttl.update_time_to_live,
+    "DescribeTimeToLive": ttl.describe_time_to_live,
+    "TagResource": tags.tag_resource,
+    "UntagResource": tags.untag_resource,
+    "ListTagsOfResource": tags.list_tags_of_resource,
+    "PutResourcePolicy": policies.put_resource_policy,
+    "GetResourcePolicy": policies.get_resource_policy,
+    "DeleteResourcePolicy": policies.delete_resource_policy,
+    "UpdateContributorInsights": insights.update_contributor_insights,
+    "DescribeContributorInsights": insights.describe_contributor_insights,
+    "ListContributorInsights": insights.list_contributor_insights,
+    "DescribeContinuousBackups": backups.describe_continuous_backups,
+    "UpdateContinuousBackups": backups.update_continuous_backups,
+    "CreateBackup": backups.create_backup,
+    "DescribeBackup": backups.describe_backup,
+    "DeleteBackup": backups.delete_backup,
+    "ListBackups": backups.list_backups,
+    "RestoreTableFromBackup": backups.restore_table_from_backup,
+    "RestoreTableToPointInTime": backups.restore_table_to_point_in_time,
+    "DescribeKinesisStreamingDestination": account.no_kinesis_destinations,
     "GetItem": items.run,
     "PutItem": items.run,
     "UpdateItem": items.run,
@@ -32,6 +54,9 @@ OPERATIONS: dict[str, Operation] = {
     "BatchGetItem": items.batch_get_item,
     "BatchWriteItem": items.batch_write_item,
     "TransactGetItems": items.transact_get_items,
+    "ExecuteStatement": items.run,
+    "BatchExecuteStatement": items.run,
+    "ExecuteTransaction": items.run,
     "TransactWriteItems": items.transact_write_items,
 }
 

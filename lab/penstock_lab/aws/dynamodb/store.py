@@ -422,6 +422,8 @@ class LabDynamoDB(_Backend):
         self.meter = Meter()
         self._due: list[tuple[float, int, Callable[[float], None]]] = []
         self._order = itertools.count()
+        # Target table to the backup that is being restored into it.
+        self.restoring: dict[str, str] = {}
         self.transactions: dict[str, tuple[float, str, dict[str, Any]]] = {}
         # Tables that AWS counts as being worked on, for the limit on simultaneous operations.
         self.in_progress: set[str] = set()

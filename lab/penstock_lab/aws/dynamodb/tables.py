@@ -10,7 +10,7 @@ from ..clock import clock
 from ..errors import AwsError, invalid, validation
 from ..request import Request
 from ..settings import settings
-from . import indexes, refusals
+from . import indexes, policies, refusals
 from .store import LabDynamoDB, LabIndex, LabTable, _units
 
 _CHANGES = (
@@ -161,12 +161,12 @@ def create_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
         raise AwsError("ResourceInUseException", f"Table already exists: {name}")
     check_room(backend, new_table=True)
     sse = encryption(backend, spec.get("SSESpecification"))
+    if spec.get("ResourcePolicy"):
+        policies.check_policy(spec["ResourcePolicy"])
     table = LabTable(backend, name, spec, now)
     table.sse = sse
     if spec.get("ResourcePolicy"):
-        from .policies import new_revision
-
-        table.policy = (spec["ResourcePolicy"], new_revision(now))
+        table.policy = (spec["ResourcePolicy"], policies.new_revision(now))
     stream = spec.get("StreamSpecification")
     if stream and stream.get("StreamEnabled"):
         table.start_stream(stream, now)
