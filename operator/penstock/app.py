@@ -56,7 +56,7 @@ class Operator:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._stop = asyncio.Event()
-        self._synced = asyncio.Event()
+        self._watches: handlers.Watches | None = None
         self._leading = False
         self._loop: Loop | None = None
 
@@ -89,6 +89,7 @@ class Operator:
         loop = self._loop = Loop(kube, kinds, Recorder(kube, self._identity()), workers=options.workers)
         self._leading = True
         leaving = asyncio.Event()
+        watches = self._watches = handlers.Watches(loop, kinds, kube.configuration, options.namespaces)
 
         def wake(key: Key) -> None:
             loop.queue.add(key, 0, Priority.NORMAL)
@@ -96,10 +97,7 @@ class Operator:
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
-            asyncio.create_task(
-                handlers.serve(loop, kinds, kube.configuration, options.namespaces, leaving, self._synced),
-                name="watches",
-            ),
+            asyncio.create_task(watches.serve(), name="watches"),
             asyncio.create_task(tables.watch(wake), name="inventory"),
         }
         if lease is not None:
@@ -112,7 +110,7 @@ class Operator:
                     log.info("stopping")
                     continue
                 code = 1
-                error = task.exception()
+                error = asyncio.CancelledError() if task.cancelled() else task.exception()
                 if isinstance(error, LeadershipLost):
                     log.error("leadership is lost, so this process ends: %s", error)
                 else:
@@ -124,6 +122,7 @@ class Operator:
         finally:
             lost = any(t.get_name() == "lease" and t.done() for t in tasks)
             leaving.set()
+            watches.stop()
             # Whoever lost the Lease must not write another byte; whoever was asked to leave ends what runs.
             pending = {t for t in tasks if not t.done() and t.get_name() in ("workers", "watches")}
             if pending and not lost:
@@ -166,7 +165,7 @@ class Operator:
         now = asyncio.get_running_loop().time()
         return Vitals(
             leading=True,
-            synced=self._synced.is_set(),
+            synced=self._watches is not None and self._watches.ready,
             echo=loop.store.echo_overdue,
             longest_pass=max((now - began for began in loop.running.values()), default=0.0),
             overdue=loop.queue.overdue,

@@ -6,8 +6,10 @@ kopf is the host of the watches. No change handlers, indexes, timers or daemons:
 from __future__ import annotations
 
 import asyncio
-import copy
+import contextlib
+import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import kopf
@@ -17,8 +19,10 @@ from penstock.engine.kind import Key, Kind
 from penstock.engine.loop import Loop
 
 
-def registry(loop: Loop, kinds: Iterable[Kind[Any, Any]], configuration: client.Configuration) -> kopf.OperatorRegistry:
-    """One `on.event` handler a kind, and a login from the connection that the operator itself uses."""
+def registry(
+    loop: Loop, kinds: Iterable[Kind[Any, Any]], configuration: client.Configuration, main: asyncio.AbstractEventLoop
+) -> kopf.OperatorRegistry:
+    """One `on.event` handler a kind, and a login from the connection that the operator itself uses. main: the loop that the store lives in."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
@@ -26,11 +30,11 @@ def registry(loop: Loop, kinds: Iterable[Kind[Any, Any]], configuration: client.
         return await connection(configuration)
 
     for kind in kinds:
-        _watch(found, loop, kind)
+        _watch(found, loop, kind, main)
     return found
 
 
-def _watch(found: kopf.OperatorRegistry, loop: Loop, kind: Kind[Any, Any]) -> None:
+def _watch(found: kopf.OperatorRegistry, loop: Loop, kind: Kind[Any, Any], main: asyncio.AbstractEventLoop) -> None:
     where = kind.resource
 
     @kopf.on.event(where.group, where.version, where.plural, registry=found, id=f"{kind.name}-event")
@@ -38,11 +42,8 @@ def _watch(found: kopf.OperatorRegistry, loop: Loop, kind: Kind[Any, Any]) -> No
         body = event["object"]
         metadata = body["metadata"]
         key = Key(kind.name, metadata.get("namespace", ""), metadata["name"])
-        loop.store.saw(
-            key,
-            {"apiVersion": f"{where.group}/{where.version}", "kind": kind.name, **body},
-            deleted=event["type"] == "DELETED",
-        )
+        full = {"apiVersion": f"{where.group}/{where.version}", "kind": kind.name, **body}
+        main.call_soon_threadsafe(partial(loop.store.saw, key, full, deleted=event["type"] == "DELETED"))
 
 
 async def connection(configuration: client.Configuration) -> kopf.ConnectionInfo:
@@ -72,26 +73,69 @@ def settings() -> kopf.OperatorSettings:
     found.watching.inactivity_timeout = 70
     found.watching.server_timeout = 300
     found.queueing.idle_timeout = 0.5
-    found.networking.error_backoffs = copy.copy(found.networking.error_backoffs)
     return found
 
 
-async def serve(
-    loop: Loop,
-    kinds: Iterable[Kind[Any, Any]],
-    configuration: client.Configuration,
-    namespaces: Iterable[str],
-    stop: asyncio.Event,
-    ready: asyncio.Event,
-) -> None:
-    """Watch until stop is set. ready is set once kopf has started. namespaces: none means the whole cluster."""
-    named = tuple(namespaces)
-    await kopf.operator(
-        registry=registry(loop, kinds, configuration),
-        settings=settings(),
-        standalone=True,
-        clusterwide=not named,
-        namespaces=named,
-        stop_flag=stop,
-        ready_flag=ready,
-    )
+class Watches:
+    """kopf in a thread with an event loop of its own: on its way out it cancels every task of its loop and takes over the signals.
+
+    What it tells is handed to the operator's loop. serve() returns when kopf has ended, which without stop() is a failure.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        kinds: Iterable[Kind[Any, Any]],
+        configuration: client.Configuration,
+        namespaces: Iterable[str],
+    ) -> None:
+        self._loop = loop
+        self._kinds = tuple(kinds)
+        self._configuration = configuration
+        self._namespaces = tuple(namespaces)
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether kopf has started."""
+        return self._ready.is_set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def serve(self) -> None:
+        """Watch until stop(). Raises what ended kopf."""
+        here = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = here.create_future()
+
+        def finish(error: BaseException | None) -> None:
+            if not ended.done():
+                if error is None:
+                    ended.set_result(None)
+                else:
+                    ended.set_exception(RuntimeError(f"the watches ended: {error!r}"))
+
+        def host() -> None:
+            error: BaseException | None = None
+            try:
+                asyncio.run(self._operate(here))
+            except BaseException as raised:
+                error = raised
+            # The operator's loop may be gone already when the process is leaving.
+            with contextlib.suppress(RuntimeError):
+                here.call_soon_threadsafe(finish, error)
+
+        threading.Thread(target=host, name="kopf", daemon=True).start()
+        await ended
+
+    async def _operate(self, main: asyncio.AbstractEventLoop) -> None:
+        await kopf.operator(
+            registry=registry(self._loop, self._kinds, self._configuration, main),
+            settings=settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+            ready_flag=self._ready,
+        )

@@ -55,7 +55,7 @@ class Actor:
             refined = _refine(step, trouble)
             memory.refuse(step.summary, refined, self.clock(), random.random())
             raise refined from trouble
-        memory.held.pop(step.summary, None)
+        memory.accept(step.summary, self.clock())
         _absorb(memory, step, answer, asyncio.get_running_loop().time())
 
 

@@ -100,7 +100,7 @@ def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim,
         return Plan(tuple(replace(s, when=When.LATER) for s in steps), tuple(waits), (*refusals, *updates.refusals))
     waits += updates.waits
     refusals += updates.refusals
-    return _rest(_one_update(steps, table), observed, now, waits, refusals)
+    return _rest(_one_update(_unheld_first(steps, observed, now), table), observed, now, waits, refusals)
 
 
 def _rest(
@@ -112,15 +112,34 @@ def _rest(
 ) -> Plan:
     """The plan with the steps that AWS refused lately laid aside, so that they do not keep the others from running."""
     kept: list[Step] = []
-    told = list(refusals)
+    told, awaited = list(refusals), list(waits)
     for step in steps:
         held = observed.held.get(step.summary)
-        if held is not None and held.until > now and step.when is When.NOW:
-            kept.append(replace(step, when=When.LATER))
-            told.append(Refusal(held.reason, held.sentence, blocking=held.stalled))
-        else:
+        if held is None or held.until <= now or step.when is When.AFTER_CONSENT:
             kept.append(step)
-    return Plan(tuple(kept), tuple(waits), tuple(told))
+            continue
+        remaining = (held.until - now).total_seconds()
+        if held.accepted and held.count > 1:
+            told.append(Refusal(held.reason, held.sentence, blocking=False, again=remaining))
+            continue
+        kept.append(replace(step, when=When.LATER))
+        if held.accepted:
+            awaited.append(
+                Wait(Reason.UPDATING, f"AWS was asked to {step.summary} and does not show it yet.", remaining)
+            )
+        else:
+            told.append(Refusal(held.reason, held.sentence, blocking=held.stalled, again=remaining))
+    return Plan(tuple(kept), tuple(awaited), tuple(told))
+
+
+def _unheld_first(steps: list[Step], observed: Observed, now: datetime) -> list[Step]:
+    """A step that rests must not take the one place that AWS gives to an UpdateTable."""
+
+    def rests(step: Step) -> bool:
+        held = observed.held.get(step.summary)
+        return held is not None and held.until > now
+
+    return sorted(steps, key=rests)
 
 
 def _one_update(steps: list[Step], table: Table) -> list[Step]:
@@ -231,7 +250,7 @@ def _key_refusal(observed: Observed) -> Refusal | None:
         )
     else:
         sentence = f"KMS key {key.name} is {key.state.lower()}: enable it, or write another spec.encryption.kmsKey."
-    return Refusal(Reason.WAITING_FOR_DEPENDENCY, sentence)
+    return Refusal(Reason.WAITING_FOR_DEPENDENCY, sentence, again=10.0)
 
 
 def _shape(desired: Desired) -> str:

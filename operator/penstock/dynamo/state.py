@@ -41,13 +41,17 @@ class Desired:
 
 @dataclass(frozen=True)
 class Held:
-    """A step that AWS refused: why (a condition reason and its sentence), until when it rests, and how often it was refused."""
+    """A step that AWS refused: why (a condition reason and its sentence), until when it rests, and how often it was refused.
+
+    accepted: AWS took it instead, so that it must show before the step is worth repeating.
+    """
 
     reason: str
     sentence: str
     until: datetime
     count: int = 1
     stalled: bool = False
+    accepted: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,15 @@ class Wait:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Something that the plan will not do, with what the user should write or do instead. blocking: the desired state cannot be reached."""
+    """Something that the plan will not do, with what the user should write or do instead. blocking: the desired state cannot be reached.
+
+    again: seconds until it is worth another look.
+    """
 
     reason: str
     sentence: str
     blocking: bool = True
+    again: float = 60.0
 
 
 @dataclass(frozen=True)
