@@ -167,8 +167,12 @@ class Observer:
         limit = float("inf") if facet == "tags" else self.cycles.facets
         if age < limit and not (in_transition and age > _SAME_PASS):
             return True
-        if look.priority is Priority.BACKGROUND and not self.account.affords(
-            "dynamodb", _OPERATIONS[facet], desired.region
+        # Whose table it is decides everything, so that is waited for; the rest may come later.
+        decisive = facet == "tags" and not ownership.knows(desired, Observed(table=_known(memory, "table")))
+        if (
+            not decisive
+            and look.priority is Priority.BACKGROUND
+            and not self.account.affords("dynamodb", _OPERATIONS[facet], desired.region)
         ):
             return age != float("inf")
         try:

@@ -18,9 +18,18 @@ class Claim(StrEnum):
 
 
 def knows(desired: Desired, observed: Observed) -> bool:
-    """Whether the status already names this very table, so that its tags need not be read to know that it is ours."""
-    table = observed.table
-    return table is not None and bool(table.id) and desired.status.table_id == table.id
+    """Whether the status already names this very table, so that its tags need not be read to know that it is ours.
+
+    AWS gives every table an id of its own; where an emulator gives none, the ARN and the second of creation stand for it.
+    """
+    table, status = observed.table, desired.status
+    if table is None:
+        return False
+    if table.id:
+        return status.table_id == table.id
+    if status.table_id or table.created_at is None or status.created_at is None:
+        return False
+    return status.table_arn == table.arn and int(status.created_at.timestamp()) == int(table.created_at.timestamp())
 
 
 def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
@@ -40,8 +49,7 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     if _restored(desired, observed):
         return Claim.OURS
     if desired.spec.adopt:
-        # A table without an id (some emulators) is known by its ARN once the status names it.
-        return Claim.OURS if desired.status.table_arn == table.arn and not table.id else Claim.ADOPT
+        return Claim.ADOPT
     before = "an earlier object of this name" if owner else "somebody else"
     return Refusal(
         Reason.ALREADY_EXISTS,
