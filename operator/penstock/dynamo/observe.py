@@ -70,7 +70,7 @@ class Observer:
         memory.note_state(table, self.clock())
         partial = False
         if table is not None:
-            for facet, read in self._wanted(desired, memory, table).items():
+            for facet, read in self._wanted(desired, memory, table, look).items():
                 partial |= not await self._facet(desired, memory, facet, read, look)
         memory.put("partial", partial, self._time())
         return Observed(
@@ -122,11 +122,15 @@ class Observer:
         memory.must_look = False
         return table
 
-    def _wanted(self, desired: Desired, memory: Memory, table: Table) -> dict[str, Callable[[], Awaitable[Any]]]:
+    def _wanted(
+        self, desired: Desired, memory: Memory, table: Table, look: Look
+    ) -> dict[str, Callable[[], Awaitable[Any]]]:
         """The facets that the plan has to know, each with its read."""
         found: dict[str, Callable[[], Awaitable[Any]]] = {}
         spec = desired.spec
-        if not ownership.knows(desired, Observed(table=table)) or memory.get("tags") is not MISSING:
+        # A settled table's tags come with the inventory; everybody else's must be known to be mended.
+        known = memory.get("tags") is not MISSING
+        if known or look.fresh or not desired.settled or not ownership.knows(desired, Observed(table=table)):
             found["tags"] = lambda: self._tags(desired, table)
         if desired.absent:
             found["tags"] = lambda: self._tags(desired, table)
