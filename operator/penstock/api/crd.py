@@ -151,6 +151,7 @@ def files() -> dict[str, str]:
         crd = as_yaml(crd_of(kind))
         found[f"crds/{kind.crd_name.partition('.')[2]}_{kind.plural}.yaml"] = made + crd
         found[f"charts/penstock/templates/crds/{kind.plural}.yaml"] = _as_template(made + crd)
+        found[f"manifests/install/{kind.plural}.yaml"] = made + crd
         found[f"docs/reference/{kind.singular}.md"] = reference(kind, schema_of(kind))
     return found
 

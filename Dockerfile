@@ -1,0 +1,20 @@
+# The operator's image: Python, its pinned requirements, the operator. No shell script, no build tools, not root.
+# Its pip steps are tried without a container engine; no image has been built and published from it yet.
+FROM python:3.11-slim AS build
+COPY requirements/operator.txt /build/requirements.txt
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /build/requirements.txt
+COPY pyproject.toml README.md LICENSE /build/
+COPY operator /build/operator
+# hatchling is fetched for this one step and does not reach the image.
+RUN /venv/bin/pip install --no-cache-dir --no-deps /build && /venv/bin/pip uninstall -y -q pip && /venv/bin/python -m compileall -q /venv
+
+FROM python:3.11-slim
+LABEL org.opencontainers.image.title="penstock" \
+      org.opencontainers.image.description="A Kubernetes operator for AWS databases that answers for their outcomes" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /venv /venv
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["penstock"]
+CMD ["run"]
