@@ -107,5 +107,5 @@ class Condition(StatusModel):
     """When `status` last changed (RFC 3339)."""
     reason: Reason
     """A word from a closed list."""
-    message: str = ""
+    message: str
     """One sentence for a person."""
