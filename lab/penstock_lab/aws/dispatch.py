@@ -22,7 +22,7 @@ from .faults import Rule, faults
 from .request import Request, parse, request_id
 from .settings import settings
 
-Handler = Callable[[Request], dict[str, Any]]
+Handler = Callable[[Request], dict[str, Any] | None]
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 _NAMESPACES = {
@@ -96,7 +96,8 @@ class Dispatcher:
                 self.before_write(request, rules)
             if content is None:
                 content = handler(request)
-            answer = self._json(request, 200, _dumps(content))
+            # A handler that leaves a request to moto answers None.
+            answer = self.fallback(request) if content is None else self._json(request, 200, _dumps(content))
         for rule in late:
             if rule.when == "after":
                 _fail(request, rule)

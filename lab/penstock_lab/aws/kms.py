@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import moto.kms.models as models
+from moto.core.exceptions import JsonRESTError
 
 from .errors import AwsError, validation
 
@@ -75,3 +76,36 @@ def _refusal(code: str, message: str) -> AwsError:
         f"KMS validation error: com.amazonaws.services.kms.model.{code}: {message} "
         f"(Service: AWSKMS; Status Code: 400; Error Code: {code})"
     )
+
+
+def install() -> None:
+    """Makes KMS refuse what a disabled key, or one that is pending deletion, is asked to do; moto does it."""
+    backend = models.KmsBackend
+    for name in ("encrypt", "generate_data_key"):
+        setattr(backend, name, _guarded(getattr(backend, name)))
+    decrypt = backend.decrypt
+
+    def guarded_decrypt(self: Any, *args: Any, **kwargs: Any) -> Any:
+        plaintext, arn = decrypt(self, *args, **kwargs)
+        _check_state(self, arn)
+        return plaintext, arn
+
+    backend.decrypt = guarded_decrypt  # type: ignore[method-assign]
+
+
+def _guarded(function: Any) -> Any:
+    def guarded(self: Any, key_id: str, *args: Any, **kwargs: Any) -> Any:
+        _check_state(self, key_id)
+        return function(self, key_id, *args, **kwargs)
+
+    return guarded
+
+
+def _check_state(backend: Any, key_id: str) -> None:
+    key = backend.keys.get(backend.any_id_to_key_id(key_id))
+    if key is None:
+        return
+    if key.key_state == "PendingDeletion":
+        raise JsonRESTError("KMSInvalidStateException", f"{key.arn} is pending deletion.")
+    if key.key_state == "Disabled":
+        raise JsonRESTError("DisabledException", f"{key.arn} is disabled.")

@@ -61,6 +61,8 @@ class Request:
     parameters: dict[str, Any] | None = None
     key: str = ""
     id: str = ""
+    # Seconds that an eventually consistent read of items is to lag behind, by a stale rule.
+    lag: float = 0.0
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from .clock import clock
 from .dispatch import Dispatcher
@@ -14,20 +15,62 @@ os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "lab")
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "true")
 
-from . import fallback, kms
-from .dynamodb import operations, store
+import moto.cloudwatch.models as cloudwatch_models
+
+from . import autoscaling, cloudwatch, fallback, kms, tagging
+from .autoscaling import Scaling
+from .dynamodb import observe, operations, stale, store, tables
 from .dynamodb.ttl import Sweeper
-from .request import ACCOUNT, DEFAULT_REGION
+from .request import ACCOUNT, DEFAULT_REGION, Request
 
 _backends = store.install()
+cloudwatch.install()
+kms.install()
+_scalings: dict[tuple[str, str], Scaling] = {}
+_sweeper = Sweeper()
+_observer = observe.Observer()
+
+
+def _backend(request: Request) -> store.LabDynamoDB:
+    return _backends[request.account][request.region]
+
+
+def _scaling(request: Request) -> Scaling:
+    where = (request.account, request.region)
+    if where not in _scalings:
+        _scalings[where] = Scaling(
+            _backend(request), tables.update_table, lambda: cloudwatch_models.cloudwatch_backends[where[0]][where[1]]
+        )
+    return _scalings[where]
+
+
+def _get_resources(request: Request) -> Any:
+    backend = _backend(request)
+    with backend.lock:
+        backend.settle(clock.now())
+        return tagging.get_resources(backend, request)
+
+
+def _keep_journals(request: Request) -> None:
+    """Has every table of the region remember its items' past, for stale reads of them."""
+    backend = _backend(request)
+    with backend.lock:
+        for table in backend.tables.values():
+            if table.journal_from is None:  # type: ignore[attr-defined]
+                table.journal_from = clock.now()  # type: ignore[attr-defined]
 
 
 def build_dispatcher() -> Dispatcher:
     kms.provide_lab_key(ACCOUNT, DEFAULT_REGION)
-    return Dispatcher(dict(operations.handlers(_backends)), fallback.call_moto)
-
-
-_sweeper = Sweeper()
+    handlers = {
+        **operations.handlers(_backends),
+        **autoscaling.handlers(_scaling),
+        ("resourcegroupstaggingapi", "GetResources"): _get_resources,
+    }
+    dispatcher = Dispatcher(handlers, fallback.call_moto)
+    past = stale.Past(handlers, _keep_journals)
+    dispatcher.before_write, dispatcher.stale_answer = past.before_write, past.answer
+    return dispatcher
 
 
 def _dynamodb() -> None:
@@ -35,8 +78,14 @@ def _dynamodb() -> None:
         with backend.lock:  # type: ignore[attr-defined]
             backend.settle(clock.now())  # type: ignore[attr-defined]
         _sweeper.sweep(backend)  # type: ignore[arg-type]
+        _observer.observe(backend)  # type: ignore[arg-type]
+
+
+def _autoscaling() -> None:
+    for scaling in list(_scalings.values()):
+        scaling.tick()
 
 
 def ticks() -> list[Callable[[], None]]:
     """What the ticker calls."""
-    return [_dynamodb]
+    return [_dynamodb, _autoscaling]

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import AwsError, invalid, validation
 from ..settings import settings
-from . import refusals
+from . import history, refusals
 from .store import LabDynamoDB, LabIndex, LabTable, _units
 
 
@@ -69,6 +69,7 @@ def _create(backend: LabDynamoDB, table: LabTable, index_spec: dict[str, Any], s
             whole = max(whole, settings.index_allocate_s + table.count / settings.backfill_items_per_s)
         index.backfill_from, index.backfill_until = now + settings.index_allocate_s, now + whole
         table.global_indexes.append(index)
+        table.building = True
 
         def backfilled(_: float) -> None:
             if index.status == "CREATING":
@@ -125,57 +126,61 @@ def _delete(backend: LabDynamoDB, table: LabTable, index_spec: dict[str, Any], s
     return begin
 
 
+Change = tuple[LabIndex, dict[str, Any], dict[str, int] | None]
+
+
 def _update(
     backend: LabDynamoDB, table: LabTable, updates: list[dict[str, Any]], spec: dict[str, Any], now: float
 ) -> Any:
-    from .tables import merge_caps, note_decrease, record_change, throughput_change
-
-    mode = spec.get("BillingMode", table.billing_mode)
-    switching = mode != table.billing_mode
-    changes: list[tuple[LabIndex, dict[str, Any], dict[str, int] | None]] = []
-    for update in updates:
-        index = table.index(update["IndexName"])
-        if index is None:
-            raise _missing(table, update["IndexName"])
-        if index.status in ("DELETING", "CREATING") and index.backfill_from > now:
-            raise AwsError(
-                "ResourceInUseException", f"Attempt to change a resource which is still in use: {index.name}"
-            )
-        throughput = update.get("ProvisionedThroughput")
-        if throughput is not None and not switching:
-            refusals.check_index_capacity({**update, "WarmThroughput": None}, on_demand=mode == "PAY_PER_REQUEST")
-            other = len(updates) > 1 or "ProvisionedThroughput" in spec
-            if not throughput_change(
-                f"the index: {index.name}", index.provisioned, throughput, index.throughput_history, now, other
-            ):
-                throughput = None
-        refusals.check_caps(update.get("OnDemandThroughput"), on_demand=mode == "PAY_PER_REQUEST")
-        if update.get("WarmThroughput"):
-            own = refusals.floor(index.provisioned, table.on_demand_mode)
-            least = {n: max(v, index.warm.get(n, 0)) for n, v in own.items()}
-            refusals.check_warm(update["WarmThroughput"], least, f"index {index.name}", new=False)
-        changes.append((index, update, None if switching else throughput))
+    alone = len(updates) == 1 and "ProvisionedThroughput" not in spec
+    changes = [_check_update(table, update, spec, now, alone=alone) for update in updates]
 
     def begin() -> float:
-        for index, _update, throughput in changes:
+        for index, _, throughput in changes:
             if index.status == "ACTIVE":
                 index.status = "UPDATING"
             if throughput is not None:
-                note_decrease(index.throughput_history, index.provisioned, throughput, now)
-
-        def applied(due: float) -> None:
-            for index, update, throughput in changes:
-                if throughput is not None:
-                    record_change(index.throughput_history, index.provisioned, throughput, due)
-                    index.provisioned = _units(throughput)
-                if update.get("OnDemandThroughput"):
-                    index.on_demand = merge_caps(index.on_demand, update["OnDemandThroughput"])
-                if update.get("WarmThroughput"):
-                    index.warm = {**index.warm, **update["WarmThroughput"]}
-                if index.status == "UPDATING":
-                    index.status = "ACTIVE"
-
-        backend.at(now + settings.table_update_s, applied)
+                history.note_decrease(index.throughput_history, index.provisioned, throughput, now)
+        backend.at(now + settings.table_update_s, lambda due: _apply(changes, due))
         return settings.table_update_s
 
     return begin
+
+
+def _check_update(table: LabTable, update: dict[str, Any], spec: dict[str, Any], now: float, *, alone: bool) -> Change:
+    """Refuses what cannot be; gives the index, its update, and its new throughput if that changes."""
+    mode = spec.get("BillingMode", table.billing_mode)
+    on_demand, switching = mode == "PAY_PER_REQUEST", mode != table.billing_mode
+    index = table.index(update["IndexName"])
+    if index is None:
+        raise _missing(table, update["IndexName"])
+    if index.status == "DELETING":
+        raise AwsError("ResourceInUseException", f"Attempt to change a resource which is still in use: {index.name}")
+    throughput = None if switching else update.get("ProvisionedThroughput")
+    if throughput is not None:
+        refusals.check_index_capacity(
+            {"IndexName": index.name, "ProvisionedThroughput": throughput}, on_demand=on_demand
+        )
+        if not history.throughput_change(
+            f"the index: {index.name}", index.provisioned, throughput, index.throughput_history, now, alone=alone
+        ):
+            throughput = None
+    refusals.check_caps(update.get("OnDemandThroughput"), on_demand=on_demand)
+    if update.get("WarmThroughput"):
+        own = refusals.floor(index.provisioned, table.on_demand_mode)
+        least = {n: max(v, index.warm.get(n, 0)) for n, v in own.items()}
+        refusals.check_warm(update["WarmThroughput"], least, f"index {index.name}", new=False)
+    return index, update, throughput
+
+
+def _apply(changes: list[Change], due: float) -> None:
+    for index, update, throughput in changes:
+        if throughput is not None:
+            history.record_change(index.throughput_history, index.provisioned, throughput, due)
+            index.provisioned = _units(throughput)
+        if update.get("OnDemandThroughput"):
+            index.on_demand = {**(index.on_demand or {}), **update["OnDemandThroughput"]}
+        if update.get("WarmThroughput"):
+            index.warm = {**index.warm, **update["WarmThroughput"]}
+        if index.status == "UPDATING":
+            index.status = "ACTIVE"

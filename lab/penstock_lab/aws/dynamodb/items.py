@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import hashlib
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from moto.core.exceptions import ServiceException
@@ -54,7 +57,8 @@ def run(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
         table = backend.active_table(body["TableName"])
     backend.meter.begin()
     try:
-        answer = _moto(backend, request, body)
+        with _as_it_was(backend, table, request.lag):
+            answer = _moto(backend, request, body)
     except AwsError as error:
         if error.code == "ConditionalCheckFailedException" and table is not None:
             _charge_refused(backend, table, body)
@@ -69,6 +73,22 @@ def run(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
     if table is not None:
         _latency(table, request.operation, started)
     return answer
+
+
+@contextlib.contextmanager
+def _as_it_was(backend: LabDynamoDB, table: LabTable | None, lag: float) -> Iterator[None]:
+    """Shows a table as it was ``lag`` real seconds ago, as far back as its journal goes."""
+    if table is None or not lag or table.journal_from is None:
+        yield
+        return
+    when = max(table.journal_from, clock.now() - lag * clock.speed)
+    past = copy.copy(table)
+    past.fill(table.items_at(when))
+    backend.tables[table.name] = past
+    try:
+        yield
+    finally:
+        backend.tables[table.name] = table
 
 
 def batch_get_item(backend: LabDynamoDB, request: Request) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from moto.core.base_backend import BackendDict
 
 from ..clock import clock
 from ..dispatch import Handler
-from ..errors import validation
+from ..errors import AwsError, validation
+from ..metrics import metrics
 from ..request import Request
 from . import account, backups, insights, items, policies, tables, tags, ttl
 from .store import LabDynamoDB
@@ -87,7 +88,32 @@ def _handler(backends: BackendDict[LabDynamoDB], operation: Operation, required:
         if backend is None:
             backend = known[where] = backends[request.account][request.region]
         with backend.lock:
-            backend.settle(clock.now())
-            return operation(backend, request)
+            now = clock.now()
+            backend.settle(now)
+            try:
+                return operation(backend, request)
+            except AwsError as error:
+                if request.key in backend.tables:
+                    _count(backend.region_name, request, error, now)
+                raise
 
     return handle
+
+
+# Developer guide, "DynamoDB metrics and dimensions".
+_COUNTED = {
+    "ProvisionedThroughputExceededException": "ThrottledRequests",
+    "ThrottlingException": "ThrottledRequests",
+    "ConditionalCheckFailedException": "ConditionalCheckFailedRequests",
+    "TransactionConflictException": "TransactionConflict",
+}
+
+
+def _count(region: str, request: Request, error: AwsError, now: float) -> None:
+    name = _COUNTED.get(error.code, "UserErrors" if error.status < 500 else "SystemErrors")
+    dimensions: dict[str, str] = {}
+    if name != "UserErrors":
+        dimensions["TableName"] = request.key
+    if name in ("ThrottledRequests", "SystemErrors"):
+        dimensions["Operation"] = request.operation
+    metrics.add(region, "AWS/DynamoDB", name, dimensions, 1.0, now)

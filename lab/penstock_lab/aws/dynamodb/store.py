@@ -170,6 +170,8 @@ class LabTable(_Table):
         self.insights = Insights()
         self.policy: tuple[str, str] | None = None
         self.restore: dict[str, Any] | None = None
+        # An index is being made: its progress is published.
+        self.building = False
         self.replicas: list[dict[str, Any]] = []
         self.buckets: dict[str, Any] = {}
         self.peaks: dict[str, Any] = {}
@@ -199,6 +201,15 @@ class LabTable(_Table):
 
     @tags.setter
     def tags(self, _: Any) -> None:
+        return
+
+    @property
+    def continuous_backups(self) -> dict[str, Any]:
+        status = "DISABLED" if self.pitr is None else "ENABLED"
+        return {"PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": status}}
+
+    @continuous_backups.setter
+    def continuous_backups(self, _: Any) -> None:
         return
 
     def describe(self, base_key: str = "TableDescription") -> dict[str, Any]:
@@ -452,6 +463,13 @@ class LabDynamoDB(_Backend):
         if table.status in ("CREATING", "DELETING"):
             raise AwsError("ResourceNotFoundException", "Requested resource not found")
         return table
+
+    def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
+        self.get_table(arn).tag_map.update(tags)
+
+    def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
+        for key in tag_keys:
+            self.get_table(arn).tag_map.pop(key, None)
 
     def update_item(
         self,

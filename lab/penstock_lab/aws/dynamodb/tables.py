@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from .. import kms
@@ -10,7 +9,7 @@ from ..clock import clock
 from ..errors import AwsError, invalid, validation
 from ..request import Request
 from ..settings import settings
-from . import indexes, policies, refusals
+from . import history, indexes, policies, refusals
 from .store import LabDynamoDB, LabIndex, LabTable, _units
 
 _CHANGES = (
@@ -345,8 +344,8 @@ def _billing_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], n
             raise AwsError(
                 "LimitExceededException",
                 "Subscriber limit exceeded: Update to PayPerRequest mode are limited to "
-                f"{settings.max_billing_switches} times in a 24 hours window. Last update at {_moment(recent[-1])}. "
-                f"Next update can be made at {_moment(recent[0] + 86400)}",
+                f"{settings.max_billing_switches} times in a 24 hours window. Last update at {history.moment(recent[-1])}. "
+                f"Next update can be made at {history.moment(recent[0] + 86400)}",
             )
     else:
         refusals.check_capacity(spec.get("ProvisionedThroughput"), on_demand=False)
@@ -387,73 +386,27 @@ def _throughput_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any]
         refusals.check_capacity(throughput, on_demand=True)
         return None
     refusals.check_units(throughput, "provisionedThroughput")
-    changed = throughput_change(
+    changed = history.throughput_change(
         f"the table: {table.name}",
         table.provisioned,
         throughput,
         table.history,
         now,
-        spec.get("GlobalSecondaryIndexUpdates"),
+        alone=not spec.get("GlobalSecondaryIndexUpdates"),
     )
     if not changed:
         return None
 
     def begin() -> float:
         def applied(due: float) -> None:
-            record_change(table.history, table.provisioned, throughput, due)
+            history.record_change(table.history, table.provisioned, throughput, due)
             table.provisioned = _units(throughput)
 
-        note_decrease(table.history, table.provisioned, throughput, now)
+        history.note_decrease(table.history, table.provisioned, throughput, now)
         backend.at(now + settings.table_update_s, applied)
         return settings.table_update_s
 
     return begin
-
-
-def throughput_change(
-    what: str, current: dict[str, int], wanted: dict[str, int], history: Any, now: float, elsewhere: Any = None
-) -> bool:
-    """Whether capacity changes. Raises AwsError when nothing would, or when the day's decreases are used up."""
-    if wanted == current:
-        if elsewhere:
-            return False
-        raise validation(
-            f"The provisioned throughput for {what} will not change. The requested value equals the current value. "
-            f"Current ReadCapacityUnits provisioned for the table: {current['ReadCapacityUnits']}. "
-            f"Requested ReadCapacityUnits: {wanted['ReadCapacityUnits']}. "
-            f"Current WriteCapacityUnits provisioned for the table: {current['WriteCapacityUnits']}. "
-            f"Requested WriteCapacityUnits: {wanted['WriteCapacityUnits']}. "
-            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
-        )
-    if _decreases(current, wanted):
-        today = history.today(now)
-        at = refusals.next_decrease(today, now)
-        if at is not None:
-            raise AwsError(
-                "LimitExceededException",
-                "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. "
-                "After the first 4 decreases, each subsequent decrease in the same UTC day can be performed at most "
-                f"once every 3600 seconds. Number of decreases today: {len(today)}. "
-                f"Last decrease at {_moment(today[-1])}. Next decrease can be made at {_moment(at)}",
-            )
-    return True
-
-
-def _decreases(current: dict[str, int], wanted: dict[str, int]) -> bool:
-    return any(wanted[name] < current[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits"))
-
-
-def note_decrease(history: Any, current: dict[str, int], wanted: dict[str, int], now: float) -> None:
-    """Counts against the day at once, so that the next request sees it."""
-    if _decreases(current, wanted):
-        history.decreases = [*history.today(now), now]
-
-
-def record_change(history: Any, current: dict[str, int], wanted: dict[str, int], due: float) -> None:
-    if _decreases(current, wanted):
-        history.decreased = due
-    if any(wanted[name] > current[name] for name in ("ReadCapacityUnits", "WriteCapacityUnits")):
-        history.increased = due
 
 
 def _index_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
@@ -513,7 +466,7 @@ def _class_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now
             "LimitExceededException",
             "Subscriber limit exceeded: Table class updates are limited to "
             f"{settings.max_class_updates} in a 30 days window. Next update can be made at "
-            f"{_moment(recent[0] + 30 * 86400)}",
+            f"{history.moment(recent[0] + 30 * 86400)}",
         )
 
     def begin() -> float:
@@ -576,7 +529,3 @@ def _protection_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any]
         return 0.0
 
     return begin
-
-
-def _moment(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%A, %B %-d, %Y %-I:%M:%S %p UTC")
