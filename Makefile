@@ -1,26 +1,74 @@
-# Targets a person uses: setup, demo, test, lab, lint, crds, bench. `make` alone lists them.
+# Targets a person uses; `make` alone lists them.
 SHELL := /bin/bash
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(VENV)/bin/uv
+UV := $(BIN)/uv
+# Packages of the checkout that are linted and formatted.
+SOURCES := operator lab tests bench
+# make test PYTEST="-x -k index" narrows a run.
+PYTEST ?=
+LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint fix crds lab lab-down bench requirements clean
+.PHONY: help setup demo test unit lab-test lint fix crds lab lab-down controlplane bench requirements clean
+
+# A step of a longer run: its name before, its time after.
+define step
+@printf '\n==> %s\n' "$(1)"; began=$$SECONDS; $(2) && printf '    %s: %d s\n' "$(1)" $$((SECONDS - began))
+endef
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-setup: $(VENV)/.ready ## make .venv with the penstock command and everything the lab and the tests need
+setup: $(VENV)/.ready ## make .venv with the penstock command and all that the lab and the tests need
 
-$(VENV)/.ready: requirements/dev.txt pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(UV) || $(BIN)/pip install -q uv==0.13.9
-	@$(UV) pip sync -q --python $(BIN)/python --require-hashes requirements/dev.txt
-	@$(UV) pip install -q --python $(BIN)/python --no-deps -e .
-	@test -x $(UV) || $(BIN)/python -m ensurepip -q 2>/dev/null; test -x $(UV) || $(BIN)/python -m pip install -q uv==0.13.9
+$(VENV)/.ready: requirements/dev.txt requirements/setup.sh pyproject.toml
+	@requirements/setup.sh
 	@touch $@
 
-requirements: ## compile the pinned requirements from requirements/*.in
-	uv pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt
-	uv pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/dev.in -c requirements/operator.txt -o requirements/dev.txt
+controlplane: setup ## build the lab's control plane from its Go modules, once (about 5 minutes on 2 cores)
+	@$(BIN)/python -m penstock_lab.build
+
+demo: setup ## the whole story on a lab of its own, narrated and checked; nothing is left running
+	@$(BIN)/python -m penstock_lab.demo
+
+lab: setup ## bring a lab up to play with, the operator in it (LAB=name for another one)
+	@$(BIN)/penstock lab up --name $(LAB)
+	@$(BIN)/python -m penstock_lab.demo --how-to-play $(LAB)
+
+lab-down: setup ## take that lab down; nothing is left running
+	@$(BIN)/penstock lab down --name $(LAB)
+
+test: setup ## everything that must hold: lint, unit tests, lab tests
+	@began=$$SECONDS; \
+	$(MAKE) --no-print-directory lint unit lab-test && printf '\n==> all of it holds: %d s\n' $$((SECONDS - began))
+
+lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of generated files
+	$(call step,ruff check,$(BIN)/ruff check $(SOURCES))
+	$(call step,ruff format --check,$(BIN)/ruff format --check $(SOURCES))
+	$(call step,mypy --strict,$(BIN)/mypy)
+	$(call step,import contracts,$(BIN)/lint-imports)
+	$(call step,generated files are fresh,$(BIN)/python -m penstock.api.crd --check)
+
+unit: setup ## tests that need no lab
+	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab $(PYTEST))
+
+lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
+	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST))
+
+fix: setup ## let ruff mend and format what it can
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+crds: setup ## write crds/, the chart's copies and docs/reference from the models
+	@$(BIN)/python -m penstock.api.crd --write
+
+bench: controlplane ## measure convergence: 1, 100 and 1,000 tables against a plain script
+	@$(BIN)/python bench/converge.py
+
+requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
+	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt
+	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/dev.in -c requirements/operator.txt -o requirements/dev.txt
+
+clean: ## delete .venv and the caches of the checkout (not the control plane in the user's cache folder)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
