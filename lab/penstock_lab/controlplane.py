@@ -1,0 +1,226 @@
+"""The lab's control plane: etcd, kube-apiserver and kube-controller-manager, the released programs with production's admission and RBAC.
+
+All bind to 127.0.0.1. etcd takes clients of the lab's CA only, so that no other lab and no other user can write to it.
+What a scheduler and a kubelet would do is `node.py`'s. The `kubernetes` Service has no endpoints and EndpointSlices are not made:
+Kubernetes forbids loopback addresses there (k8s.io/kubernetes pkg/apis/core/validation, ValidateEndpointIP).
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from . import processes
+from .pki import Authority, client, kubeconfig, write_key
+from .processes import Process
+from .state import LabError, State
+
+CONTROLLERS = (
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemonset-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "garbage-collector-controller",
+    "job-controller",
+    "namespace-controller",
+    "pod-garbage-collector-controller",
+    "replicaset-controller",
+    "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "serviceaccount-controller",
+    "serviceaccount-token-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
+    "validatingadmissionpolicy-status-controller",
+)
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
+
+# Who asked for what, for the tests and benches that count requests: ServiceAccounts outside kube-system, one line a request.
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+        {"level": "None"},
+    ],
+}
+
+
+def prepare(state: State) -> None:
+    """Certificates, keys, kubeconfigs and configuration files; what exists is kept, kubeconfigs follow the API server's port."""
+    authority = Authority(state.pki)
+    loopback = ("127.0.0.1",)
+    authority.issue("etcd", "etcd", ips=loopback, names=("localhost",))
+    authority.issue("etcd-client", "kube-apiserver")
+    authority.issue(
+        "apiserver",
+        "kube-apiserver",
+        ips=loopback,
+        names=("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
+    )
+    authority.issue("kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
+    if not (state.pki / "sa.key").exists():
+        write_key(state.pki / "sa.key")
+    (state.pki / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+    name = f"penstock-lab-{state.name}"
+    for file, user, groups in (
+        (state.kubeconfig, "penstock-lab-admin", ("system:masters",)),
+        (state.pki / "controller-manager.kubeconfig", "system:kube-controller-manager", ()),
+        (state.pki / "node.kubeconfig", "penstock-lab-node", ("system:masters",)),
+    ):
+        pair = authority.issue(user.removeprefix("system:"), user, groups)
+        kubeconfig(file, name, state.kubernetes_url, authority.cert, client(pair))
+
+
+def start_etcd(state: State, binary: Path) -> Process:
+    port, pki = state.ports["etcd"], state.pki
+    return processes.start(
+        "etcd",
+        [
+            str(binary),
+            "--name=lab",
+            f"--data-dir={state.folder / 'etcd'}",
+            f"--listen-client-urls=https://127.0.0.1:{port}",
+            f"--advertise-client-urls=https://127.0.0.1:{port}",
+            # A single member has no peers: any free port will do, and none is advertised that somebody could call.
+            "--listen-peer-urls=http://127.0.0.1:0",
+            f"--cert-file={pki / 'etcd.crt'}",
+            f"--key-file={pki / 'etcd.key'}",
+            "--client-cert-auth",
+            f"--trusted-ca-file={pki / 'ca.crt'}",
+            # The data need to survive processes, not power cuts.
+            "--unsafe-no-fsync",
+            "--auto-compaction-retention=10m",
+            "--log-level=warn",
+        ],
+        log=state.logs / "etcd.log",
+        env=processes.clean_environment(state.id),
+        cwd=state.folder,
+        port=port,
+    )
+
+
+def start_apiserver(state: State, binary: Path) -> Process:
+    port, pki = state.ports["apiserver"], state.pki
+    return processes.start(
+        "apiserver",
+        [
+            str(binary),
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={port}",
+            "--endpoint-reconciler-type=none",
+            f"--etcd-servers=https://127.0.0.1:{state.ports['etcd']}",
+            f"--etcd-cafile={pki / 'ca.crt'}",
+            f"--etcd-certfile={pki / 'etcd-client.crt'}",
+            f"--etcd-keyfile={pki / 'etcd-client.key'}",
+            f"--tls-cert-file={pki / 'apiserver.crt'}",
+            f"--tls-private-key-file={pki / 'apiserver.key'}",
+            f"--client-ca-file={pki / 'ca.crt'}",
+            "--authorization-mode=RBAC",
+            f"--service-account-issuer={_ISSUER}",
+            f"--service-account-key-file={pki / 'sa.pub'}",
+            f"--service-account-signing-key-file={pki / 'sa.key'}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--kubelet-certificate-authority={pki / 'ca.crt'}",
+            f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
+            f"--kubelet-client-key={pki / 'kubelet-client.key'}",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--audit-policy-file={pki / 'audit-policy.json'}",
+            f"--audit-log-path={state.logs / 'audit.log'}",
+            "--audit-log-maxsize=200",
+            "--audit-log-maxbackup=1",
+            "--profiling=false",
+        ],
+        log=state.logs / "apiserver.log",
+        env=processes.clean_environment(state.id),
+        cwd=state.folder,
+        port=port,
+    )
+
+
+def start_controller_manager(state: State, binary: Path) -> Process:
+    config = state.pki / "controller-manager.kubeconfig"
+    return processes.start(
+        "controller-manager",
+        [
+            str(binary),
+            f"--kubeconfig={config}",
+            "--secure-port=0",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            f"--controllers={','.join(CONTROLLERS)}",
+            "--use-service-account-credentials",
+            f"--root-ca-file={state.pki / 'ca.crt'}",
+            f"--service-account-private-key-file={state.pki / 'sa.key'}",
+            # Each controller's client is held to these; at the default of 20 a second a namespace of 1,000 objects takes a minute to go.
+            "--kube-api-qps=300",
+            "--kube-api-burst=600",
+            "--profiling=false",
+        ],
+        log=state.logs / "controller-manager.log",
+        env=processes.clean_environment(state.id),
+        cwd=state.folder,
+    )
+
+
+class Client:
+    """A few synchronous reads of the API server as admin, for readiness; everything else goes through kubectl."""
+
+    def __init__(self, state: State) -> None:
+        pair = Authority(state.pki).issue("penstock-lab-admin", "penstock-lab-admin", ("system:masters",))
+        self.url = state.kubernetes_url
+        context = ssl.create_default_context(cafile=str(state.pki / "ca.crt"))
+        context.load_cert_chain(pair.cert, pair.key)
+        handlers = urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def get(self, path: str, timeout: float = 2) -> bytes | None:
+        """The body, or None when it is not there, refused, or nobody of this lab's CA answers."""
+        try:
+            with self._opener.open(self.url + path, timeout=timeout) as answer:
+                return bytes(answer.read())
+        except (OSError, urllib.error.HTTPError, ValueError):
+            return None
+
+    def json(self, path: str) -> dict[str, object] | None:
+        body = self.get(path)
+        return json.loads(body) if body else None
+
+    @property
+    def ready(self) -> bool:
+        return self.get("/readyz") == b"ok"
+
+
+def wait_port(process: Process, seconds: float = 20) -> None:
+    """Until the process listens on its port. Raises LabError with the end of its log when it died or never did."""
+    assert process.port is not None
+    port = process.port
+    processes.wait_until(lambda: not process.alive or processes.owns_port(process.pid, port), seconds, pause=0.03)
+    if not process.alive or not processes.owns_port(process.pid, port):
+        raise LabError(
+            f"{process.name} did not start on port {port}; {process.log} ends with:\n{processes.tail(Path(process.log))}"
+        )
+
+
+def wait_ready(state: State, api: Client, seconds: float = 60) -> None:
+    """Until /readyz says ok, by the process that we started. Raises LabError with the end of its log."""
+    process = state.processes["apiserver"]
+    if not processes.wait_until(lambda: not process.alive or api.ready, seconds) or not process.alive:
+        raise LabError(
+            f"The API server did not become ready; {process.log} ends with:\n{processes.tail(Path(process.log))}"
+        )
+
+
+def controllers_work(api: Client) -> bool:
+    """Seen by what they do: the root CA publisher and the ServiceAccount controller have served the default namespace."""
+    return all(
+        api.get(f"/api/v1/namespaces/default/{path}")
+        for path in ("configmaps/kube-root-ca.crt", "serviceaccounts/default")
+    )

@@ -1,0 +1,192 @@
+"""Bringing a lab up, and back up: whatever is missing or dead is started, what is well is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import build, controlplane, processes
+from .aws.client import LabAWS, LabAWSError
+from .state import LabError, State
+
+Tell = Callable[[str], None]
+
+
+def clear_ruins(folder: Path) -> None:
+    """End and delete what is left of a lab whose record is lost (deleted by hand, or cut off while it was first written)."""
+    processes.end_squatters(folder)
+    for entry in folder.iterdir():
+        if entry.name == ".lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def given_kubeconfig(option: str | None) -> Path | None:
+    """The user's own cluster, if the lab shall use it: --kubeconfig, or PENSTOCK_LAB_USE_KUBECONFIG (a path, or 1 for $KUBECONFIG).
+
+    KUBECONFIG alone never decides: a shell that has it set, for production say, must not get an operator installed there by
+    `penstock lab up`. With PENSTOCK_LAB_USE_KUBECONFIG=1 a KUBECONFIG that `penstock lab env` printed is passed over.
+    """
+    wish = os.environ.get("PENSTOCK_LAB_USE_KUBECONFIG", "")
+    if option is None and wish.lower() in ("", "0", "no", "false"):
+        return None
+    current = os.environ.get("KUBECONFIG", str(Path.home() / ".kube" / "config"))
+    implicit = option is None and wish.lower() in ("1", "yes", "true")
+    path = Path(option or (current if implicit else wish)).expanduser()
+    if not path.is_file():
+        raise LabError(
+            f"There is no kubeconfig at {path}; name a file, or leave the choice out and the lab brings its own cluster."
+        )
+    if (path.parent / "state.json").is_file() and (path.parent / "pki").is_dir():
+        if implicit:
+            return None
+        raise LabError(
+            f"{path} belongs to the lab {path.parent.name}; leave it out and this lab brings its own cluster."
+        )
+    return path.resolve()
+
+
+def link_commands(state: State, binaries: dict[str, Path]) -> None:
+    """`bin/`: the lab's kubectl and helm, and penstock itself, for `penstock lab env` to put first on PATH."""
+    state.bin.mkdir(exist_ok=True)
+    venv = Path(sys.executable).parent
+    commands = binaries | {name: venv / name for name in ("penstock", "kubectl-penstock") if (venv / name).exists()}
+    for name, target in commands.items():
+        link = state.bin / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
+
+
+def _assign_port(state: State, name: str) -> bool:
+    """The process's port as before if it is still free, else another; True when it moved."""
+    before = state.ports.get(name)
+    state.ports[name] = processes.free_port(wanted=before)
+    return before is not None and state.ports[name] != before
+
+
+def wake(state: State) -> None:
+    """Continue what a fault froze and nobody lived to thaw."""
+    for process in state.processes.values():
+        if process.alive and processes.is_frozen(process.pid):
+            processes.send(process, signal.SIGCONT)
+
+
+def start_aws(state: State, settings: dict[str, Any] | None) -> bool:
+    """Start the AWS endpoint unless it runs; True when it was started."""
+    if state.alive("aws"):
+        return False
+    _assign_port(state, "aws")
+    argv = [sys.executable, "-m", "penstock_lab.aws", "--host", "127.0.0.1", "--port", str(state.ports["aws"])]
+    if settings:
+        file = state.folder / "aws-settings.json"
+        file.write_text(json.dumps(settings))
+        argv += ["--settings", str(file)]
+    env = processes.clean_environment(state.id)
+    state.processes["aws"] = processes.start(
+        "aws", argv, log=state.logs / "aws.log", env=env, cwd=state.folder, port=state.ports["aws"]
+    )
+    state.save()
+    return True
+
+
+def wait_aws(state: State, seconds: float = 30) -> None:
+    process = state.processes["aws"]
+    controlplane.wait_port(process, seconds)
+    try:
+        LabAWS(state.aws_url).health()
+    except (LabAWSError, OSError) as error:
+        raise LabError(f"The AWS endpoint at {state.aws_url} does not answer ({error}); see {process.log}.") from None
+
+
+def start_cluster(state: State, binaries: dict[str, Path], owner: int | None, tell: Tell) -> controlplane.Client:
+    """etcd, API server, controllers and node; returns when the API server is ready and the controllers are at work."""
+    moved = False
+    if not state.alive("etcd"):
+        moved = _assign_port(state, "etcd")
+    if moved and state.alive("apiserver"):
+        processes.stop([state.processes["apiserver"]], 0)  # it would look for etcd at the old port for ever
+    if not state.alive("apiserver") and _assign_port(state, "apiserver"):
+        processes.stop([state.processes[name] for name in ("controller-manager", "node") if state.alive(name)], 2)
+    controlplane.prepare(state)
+    state.save()
+    if not state.alive("etcd"):
+        _start(state, "etcd", lambda: controlplane.start_etcd(state, binaries["etcd"]))
+        controlplane.wait_port(state.processes["etcd"])
+    if not state.alive("apiserver"):
+        _start(state, "apiserver", lambda: controlplane.start_apiserver(state, binaries["kube-apiserver"]))
+    if not state.alive("node"):
+        _start(state, "node", lambda: start_node(state, owner))
+    controlplane.wait_port(state.processes["apiserver"])
+    if not state.alive("controller-manager"):
+        binary = binaries["kube-controller-manager"]
+        _start(state, "controller-manager", lambda: controlplane.start_controller_manager(state, binary))
+    api = controlplane.Client(state)
+    controlplane.wait_ready(state, api)
+    tell(f"API server ready at {state.kubernetes_url}")
+    if not processes.wait_until(lambda: controlplane.controllers_work(api), 30):
+        log = Path(state.processes["controller-manager"].log)
+        raise LabError(f"The controllers do not work; {log} ends with:\n{processes.tail(log)}")
+    if not processes.wait_until(lambda: api.get("/api/v1/nodes/lab") is not None or not state.alive("node"), 20):
+        raise LabError(f"The node did not register; see {state.processes['node'].log}.")
+    tell("controllers and node ready")
+    return api
+
+
+def _start(state: State, name: str, begin: Callable[[], processes.Process]) -> None:
+    state.processes[name] = begin()
+    state.save()
+
+
+def start_node(state: State, owner: int | None) -> processes.Process:
+    argv = [sys.executable, "-m", "penstock_lab.node", "--folder", str(state.folder), "--lab", state.id]
+    if owner:
+        argv += ["--owner", f"{owner}:{processes.start_ticks(owner)}"]
+    env = processes.clean_environment(state.id)
+    return processes.start("node", argv, log=state.logs / "node.log", env=env, cwd=state.folder)
+
+
+def adopt_cluster(state: State, given: Path, kubectl: Path) -> None:
+    """Take the current context of the user's kubeconfig as the lab's, and nothing else of it. Raises LabError when it does not answer."""
+    view = [str(kubectl), "--kubeconfig", str(given), "config", "view", "--minify", "--flatten", "--raw", "-o", "json"]
+    answer = subprocess.run(view, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise LabError(f"{given} has no usable current context: {answer.stderr.strip()}")
+    state.kubeconfig.touch(mode=0o600)
+    state.kubeconfig.write_text(answer.stdout)
+    ask = [str(kubectl), "--kubeconfig", str(state.kubeconfig), "get", "--raw", "/readyz", "--request-timeout=10s"]
+    answer = subprocess.run(ask, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise LabError(f"The cluster of {given} does not answer: {answer.stderr.strip()}")
+
+
+def stop_everything(state: State) -> None:
+    """End the lab's processes: the node first, so that its pods can say goodbye to the API server, then the rest at once."""
+    wake(state)
+    first = [state.processes[name] for name in ("node", "operator") if name in state.processes]
+    processes.stop(first, 8)
+    processes.stop(state.processes.values(), 0)
+    left = processes.sweep(state.id)
+    if left:
+        raise LabError(
+            f"{left} processes of the lab {state.name} could not be ended; they carry {processes.MARK}={state.id}."
+        )
+
+
+def elapsed(since: float) -> str:
+    return f"{time.monotonic() - since:.1f} s"
+
+
+def needed(given: bool) -> tuple[str, ...]:
+    return build.CLIENTS if given else tuple(build.TOOLS)
