@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 # Between two writes of the same repeated Event, in seconds.
 FOLD_SECONDS = 300.0
 REMEMBERED = 10_000
-# events.k8s.io refuses a longer note (1 kB).
+# events.k8s.io refuses a longer note; bytes, not characters (Kubernetes API reference, Event v1: 1 kB).
 NOTE_LIMIT = 1000
 
 
@@ -53,7 +53,7 @@ class Recorder:
     async def tell(self, regarding: Mapping[str, Any], note: Note) -> None:
         """Record the note on the object (a Kubernetes object as read from the API)."""
         meta = regarding["metadata"]
-        sentence = note.sentence if len(note.sentence) <= NOTE_LIMIT else note.sentence[: NOTE_LIMIT - 1] + "…"
+        sentence = _bounded(note.sentence)
         identity = (meta["uid"], note.reason, sentence)
         now = self._clock()
         told = self._told.get(identity)
@@ -72,7 +72,8 @@ class Recorder:
                     if error.status != 404:
                         raise
             digest = hashlib.sha256("\0".join([*identity, _micro(now)]).encode()).hexdigest()[:12]
-            name = f"{meta['name'][:200]}.{digest}"
+            # A name that is cut after a '-' or '.' would be no DNS name.
+            name = f"{meta['name'][:200].rstrip('-.')}.{digest}"
             await self._kube.request(
                 "POST", EVENTS, meta["namespace"], body=self._event(regarding, note, sentence, name, now)
             )
@@ -113,6 +114,11 @@ class Recorder:
                 "resourceVersion": meta.get("resourceVersion"),
             },
         }
+
+
+def _bounded(sentence: str) -> str:
+    encoded = sentence.encode()
+    return sentence if len(encoded) <= NOTE_LIMIT else encoded[: NOTE_LIMIT - 3].decode(errors="ignore") + "…"
 
 
 def _micro(moment: datetime) -> str:
