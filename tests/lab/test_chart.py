@@ -1,0 +1,204 @@
+"""The chart as helm renders it and as the API server takes it: rights, pod security, and values that are wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from penstock.api.kinds import KINDS
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "penstock"
+
+Objects = dict[tuple[str, str], dict[str, Any]]
+
+
+def render(lab: Any, *sets: str, release: str = "penstock", namespace: str = "penstock-system") -> Objects:
+    """The chart's objects by kind and name."""
+    arguments = [part for value in sets for part in ("--set", value)]
+    text = lab.helm("template", release, str(CHART), "-n", namespace, *arguments).stdout
+    return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(text) if o}
+
+
+ALL = (
+    "replicas=2",
+    "networkPolicy.enabled=true",
+    "aws.existingSecret=keys",
+    "aws.endpointUrl=http://127.0.0.1:4566",
+    "watchNamespaces={a,b}",
+    "clusterName=prod",
+    "priorityClassName=system-cluster-critical",
+    "extraArgs={--no-leader-elect}",
+    "http.host=127.0.0.1",
+)
+
+
+@pytest.mark.parametrize("sets", [(), ALL], ids=["defaults", "everything"])
+def test_helm_lints_the_chart(lab: Any, sets: tuple[str, ...]) -> None:
+    lab.helm("lint", "--strict", str(CHART), *(part for value in sets for part in ("--set", value)))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("replicas=two", "/replicas"),
+        ("workrs=3", "workrs"),
+        ("logLevel=loud", "/logLevel"),
+        ("aws.region=Frankfurt", "/aws/region"),
+        ("aws.roleArn=admin", "/aws/roleArn"),
+        ("image.digest=latest", "/image/digest"),
+        ("watchNamespaces={a}", "clusterName: must be set when watchNamespaces is"),
+        ("serviceAccount.create=false", "serviceAccount.name: must name the ServiceAccount"),
+        ("serviceMonitor.enabled=true", "install the Prometheus Operator first"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_name(lab: Any, value: str, words: str) -> None:
+    answer = lab.helm("template", "x", str(CHART), "--set", value, check=False)
+    assert answer.returncode != 0
+    assert words in answer.stderr
+
+
+def test_crds_can_be_left_out_and_are_kept_on_uninstall(lab: Any) -> None:
+    names = {("CustomResourceDefinition", kind.crd_name) for kind in KINDS}
+    objects = render(lab)
+    assert names <= objects.keys()
+    for name in names:
+        assert objects[name]["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        plain = yaml.safe_load((ROOT / "crds" / f"penstock.dev_{name[1].partition('.')[0]}.yaml").read_text())
+        assert objects[name]["spec"] == plain["spec"]
+    assert not names & render(lab, "crds.install=false").keys()
+    for name in names:
+        assert "helm.sh/resource-policy" not in render(lab, "crds.keep=false")[name]["metadata"]["annotations"]
+
+
+def test_settings_reach_the_process(lab: Any) -> None:
+    pod = render(lab, *ALL)["Deployment", "penstock"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["penstock"]
+    assert container["args"][0] == "run"
+    assert {"--watch-namespace=a", "--watch-namespace=b", "--no-leader-elect"} <= set(container["args"])
+    env = {variable["name"]: variable for variable in container["env"]}
+    assert env["AWS_ENDPOINT_URL"]["value"] == "http://127.0.0.1:4566"
+    assert env["PENSTOCK_CLUSTER_NAME"]["value"] == "prod"
+    assert env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"] is True
+
+
+def test_the_process_knows_every_argument_of_the_chart(lab: Any) -> None:
+    from penstock.cli import run
+
+    options = {name for parameter in run.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    (container,) = render(lab, *ALL)["Deployment", "penstock"]["spec"]["template"]["spec"]["containers"]
+    assert {argument.partition("=")[0] for argument in container["args"][1:]} <= options
+
+
+def test_a_second_replica_brings_a_budget_and_spreading(lab: Any) -> None:
+    one, two = render(lab), render(lab, "replicas=2")
+    assert ("PodDisruptionBudget", "penstock") not in one
+    assert ("PodDisruptionBudget", "penstock") in two
+    assert "topologySpreadConstraints" in two["Deployment", "penstock"]["spec"]["template"]["spec"]
+
+
+def test_a_changed_role_restarts_the_pods(lab: Any) -> None:
+    def mark(*sets: str) -> str:
+        pod = render(lab, *sets)["Deployment", "penstock"]["spec"]["template"]
+        return str(pod["metadata"]["annotations"]["checksum/settings"])
+
+    assert mark() == mark()
+    assert mark() != mark("aws.roleArn=arn:aws:iam::123456789012:role/penstock")
+
+
+def test_the_pod_passes_the_restricted_security_standard(lab: Any, namespace: str) -> None:
+    lab.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    objects = render(lab, namespace=namespace)
+    account = objects["ServiceAccount", "penstock"]
+    lab.kubectl("-n", namespace, "apply", "-f", "-", input=json.dumps(account))
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "penstock"},
+        "spec": objects["Deployment", "penstock"]["spec"]["template"]["spec"],
+    }
+    lab.kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", input=json.dumps(pod))
+    # The standard is really enforced here:
+    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    refused = lab.kubectl("-n", namespace, "create", "--dry-run=server", "-f", "-", input=json.dumps(pod), check=False)
+    assert "violates PodSecurity" in refused.stderr
+
+
+RIGHTS = [
+    ("list", "dynamotables.penstock.dev", "", True),
+    ("watch", "dynamotables.penstock.dev", "", True),
+    ("get", "dynamotables.penstock.dev", "", True),
+    ("patch", "dynamotables.penstock.dev", "", True),
+    ("patch", "dynamotables.penstock.dev", "status", True),
+    ("create", "events.events.k8s.io", "", True),
+    ("patch", "events.events.k8s.io", "", True),
+    ("create", "leases.coordination.k8s.io", "", True),
+    ("delete", "dynamotables.penstock.dev", "", False),
+    ("create", "dynamotables.penstock.dev", "", False),
+    ("update", "dynamotables.penstock.dev", "status", False),
+    ("get", "secrets", "", False),
+    ("list", "secrets", "", False),
+    ("list", "namespaces", "", False),
+    ("list", "customresourcedefinitions.apiextensions.k8s.io", "", False),
+    ("get", "pods", "", False),
+    ("update", "leases.coordination.k8s.io/somebody-elses", "", False),
+]
+
+
+@pytest.fixture(params=[False, True], ids=["cluster-wide", "one namespace"])
+def account(request: pytest.FixtureRequest, lab: Any, namespace: str) -> Any:
+    """The operator's account with the chart's roles, as --as wants it."""
+    sets = [f"fullnameOverride={namespace}", "crds.install=false"]
+    if request.param:
+        sets += [f"watchNamespaces={{{namespace}}}", "clusterName=test"]
+    objects = render(lab, *sets, namespace=namespace)
+    kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    listed = {"apiVersion": "v1", "kind": "List", "items": [o for (kind, _), o in objects.items() if kind in kinds]}
+    lab.kubectl("apply", "-f", "-", input=json.dumps(listed))
+    yield f"system:serviceaccount:{namespace}:{namespace}"
+    lab.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", input=json.dumps(listed))
+
+
+def _may(lab: Any, namespace: str, who: str, verb: str, what: str, subresource: str = "") -> bool:
+    extra = [f"--subresource={subresource}"] if subresource else []
+    answer = lab.kubectl("-n", namespace, "auth", "can-i", verb, what, *extra, f"--as={who}", check=False)
+    return str(answer.stdout).strip() == "yes"
+
+
+def test_the_operator_may_do_what_it_does_and_no_more(lab: Any, namespace: str, account: str) -> None:
+    found = {right[:3]: _may(lab, namespace, account, *right[:3]) for right in RIGHTS}
+    assert found == {right[:3]: right[3] for right in RIGHTS}
+    assert _may(lab, namespace, account, "update", f"leases.coordination.k8s.io/{namespace}-operator")
+
+
+def test_people_get_their_rights_by_the_clusters_own_roles(lab: Any, namespace: str) -> None:
+    objects = render(lab, f"fullnameOverride={namespace}", namespace=namespace)
+    roles = [o for (kind, name), o in objects.items() if kind == "ClusterRole" and name != namespace]
+    assert len(roles) == 3
+    for name in ("view", "edit", "admin"):
+        (role,) = (r for r in roles if r["metadata"]["name"].endswith(f"-{name}"))
+        assert role["metadata"]["labels"][f"rbac.authorization.k8s.io/aggregate-to-{name}"] == "true"
+        resources = {resource for rule in role["rules"] for resource in rule["resources"]}
+        assert {kind.plural for kind in KINDS} <= resources
+
+
+def test_the_plain_install_is_the_chart(lab: Any) -> None:
+    plain = {
+        (o["kind"], o["metadata"]["name"]): o
+        for o in yaml.safe_load_all((ROOT / "manifests/install/operator.yaml").read_text())
+        if o
+    }
+    chart = render(lab, "crds.install=false")
+    for found in (*plain.values(), *chart.values()):
+        for place in (found, found.get("spec", {}).get("template", {})):
+            labels = place.get("metadata", {}).get("labels", {})
+            labels.pop("helm.sh/chart", None)
+            labels.pop("app.kubernetes.io/managed-by", None)
+    assert plain == chart, "run manifests/install/render"
