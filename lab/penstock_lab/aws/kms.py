@@ -57,7 +57,8 @@ def usable_key(account: str, region: str, key_id: str) -> str:
         raise _refusal("KMSInvalidStateException", f"{key.arn} is pending deletion.")
     if not key.enabled or key.key_state == "Disabled":
         raise _refusal("DisabledException", f"{key.arn} is disabled.")
-    if key.key_usage != "ENCRYPT_DECRYPT" or key.key_spec != "SYMMETRIC_DEFAULT":
+    # moto leaves the usage of a key made without one unset, which stands for encryption.
+    if key.key_usage not in (None, "ENCRYPT_DECRYPT") or key.key_spec != "SYMMETRIC_DEFAULT":
         raise _refusal("InvalidKeyUsageException", f"{key.arn} key usage is {key.key_usage}.")
     return str(key.arn)
 
