@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bad_tables import Case, cases
+from penstock_lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +23,7 @@ def _ids(case: Case) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(lab: Any) -> dict[str, tuple[int, str]]:
+def answers(lab: Lab) -> dict[str, tuple[int, str]]:
     """kubectl's answer to every wrong manifest, by the case's name: exit code and words on one line.
 
     A server-side dry run passes all of admission and stores nothing. Several at a time: each is a kubectl of its own.
@@ -57,7 +58,7 @@ def test_the_api_server_refuses_a_wrong_table_with_its_sentences(
 
 
 @pytest.fixture
-def apply(lab: Any, namespace: str) -> Callable[..., Any]:
+def apply(lab: Lab, namespace: str) -> Callable[..., Any]:
     """Apply a manifest in the test's namespace; further arguments go to kubectl."""
 
     def run(manifest: dict[str, Any], *arguments: str, check: bool = True) -> Any:
@@ -77,11 +78,11 @@ def test_immutable_fields_are_refused_and_the_others_are_not(apply: Callable[...
 
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_samples_are_accepted(lab: Any, namespace: str, sample: Path) -> None:
+def test_the_samples_are_accepted(lab: Lab, namespace: str, sample: Path) -> None:
     lab.kubectl("-n", namespace, "apply", "--dry-run=server", "-f", str(sample))
 
 
-def test_the_sample_with_three_mistakes_gets_three_sentences(lab: Any, namespace: str) -> None:
+def test_the_sample_with_three_mistakes_gets_three_sentences(lab: Lab, namespace: str) -> None:
     bad = SAMPLES / "bad" / "three-mistakes.yaml"
     answer = lab.kubectl("-n", namespace, "apply", "-f", str(bad), check=False)
     assert answer.returncode != 0
@@ -97,11 +98,11 @@ def test_the_sample_with_three_mistakes_gets_three_sentences(lab: Any, namespace
         ("dynamotable.status.restorable.latest", "latest moment"),
     ],
 )
-def test_kubectl_explains_every_field(lab: Any, field: str, words: str) -> None:
+def test_kubectl_explains_every_field(lab: Lab, field: str, words: str) -> None:
     assert words in " ".join(lab.kubectl("explain", field).stdout.split())
 
 
-def test_two_owners_share_the_list_of_indexes(lab: Any, namespace: str, apply: Callable[..., Any]) -> None:
+def test_two_owners_share_the_list_of_indexes(lab: Lab, namespace: str, apply: Callable[..., Any]) -> None:
     def table(*indexes: str) -> dict[str, Any]:
         return {
             "apiVersion": "penstock.dev/v1alpha1",
@@ -127,7 +128,7 @@ def test_two_owners_share_the_list_of_indexes(lab: Any, namespace: str, apply: C
     assert stored() == ["by-platform"]
 
 
-def test_kubectl_get_shows_the_columns_by_every_name(lab: Any, namespace: str, apply: Callable[..., Any]) -> None:
+def test_kubectl_get_shows_the_columns_by_every_name(lab: Lab, namespace: str, apply: Callable[..., Any]) -> None:
     apply(
         {
             "apiVersion": "penstock.dev/v1alpha1",
@@ -146,7 +147,7 @@ def test_kubectl_get_shows_the_columns_by_every_name(lab: Any, namespace: str, a
     assert "MESSAGE" in lab.kubectl("-n", namespace, "get", "ddb", "-o", "wide").stdout
 
 
-def test_defaults_are_written_where_they_can_stay(lab: Any, namespace: str, apply: Callable[..., Any]) -> None:
+def test_defaults_are_written_where_they_can_stay(lab: Lab, namespace: str, apply: Callable[..., Any]) -> None:
     manifest = {
         "apiVersion": "penstock.dev/v1alpha1",
         "kind": "DynamoTable",

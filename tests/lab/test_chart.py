@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from penstock.api.kinds import KINDS
+from penstock_lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -19,7 +20,7 @@ CHART = ROOT / "charts" / "penstock"
 Objects = dict[tuple[str, str], dict[str, Any]]
 
 
-def render(lab: Any, *sets: str, release: str = "penstock", namespace: str = "penstock-system") -> Objects:
+def render(lab: Lab, *sets: str, release: str = "penstock", namespace: str = "penstock-system") -> Objects:
     """The chart's objects by kind and name."""
     arguments = [part for value in sets for part in ("--set", value)]
     text = lab.helm("template", release, str(CHART), "-n", namespace, *arguments).stdout
@@ -40,7 +41,7 @@ ALL = (
 
 
 @pytest.mark.parametrize("sets", [(), ALL], ids=["defaults", "everything"])
-def test_helm_lints_the_chart(lab: Any, sets: tuple[str, ...]) -> None:
+def test_helm_lints_the_chart(lab: Lab, sets: tuple[str, ...]) -> None:
     lab.helm("lint", "--strict", str(CHART), *(part for value in sets for part in ("--set", value)))
 
 
@@ -58,13 +59,13 @@ def test_helm_lints_the_chart(lab: Any, sets: tuple[str, ...]) -> None:
         ("serviceMonitor.enabled=true", "install the Prometheus Operator first"),
     ],
 )
-def test_wrong_values_are_refused_with_their_name(lab: Any, value: str, words: str) -> None:
+def test_wrong_values_are_refused_with_their_name(lab: Lab, value: str, words: str) -> None:
     answer = lab.helm("template", "x", str(CHART), "--set", value, check=False)
     assert answer.returncode != 0
     assert words in answer.stderr
 
 
-def test_crds_can_be_left_out_and_are_kept_on_uninstall(lab: Any) -> None:
+def test_crds_can_be_left_out_and_are_kept_on_uninstall(lab: Lab) -> None:
     names = {("CustomResourceDefinition", kind.crd_name) for kind in KINDS}
     objects = render(lab)
     assert names <= objects.keys()
@@ -77,7 +78,7 @@ def test_crds_can_be_left_out_and_are_kept_on_uninstall(lab: Any) -> None:
         assert "helm.sh/resource-policy" not in render(lab, "crds.keep=false")[name]["metadata"]["annotations"]
 
 
-def test_settings_reach_the_process(lab: Any) -> None:
+def test_settings_reach_the_process(lab: Lab) -> None:
     pod = render(lab, *ALL)["Deployment", "penstock"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["command"] == ["penstock"]
@@ -89,7 +90,7 @@ def test_settings_reach_the_process(lab: Any) -> None:
     assert env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
-def test_the_process_knows_every_argument_of_the_chart(lab: Any) -> None:
+def test_the_process_knows_every_argument_of_the_chart(lab: Lab) -> None:
     from penstock.cli import run
 
     options = {name for parameter in run.params for name in (*parameter.opts, *parameter.secondary_opts)}
@@ -97,14 +98,14 @@ def test_the_process_knows_every_argument_of_the_chart(lab: Any) -> None:
     assert {argument.partition("=")[0] for argument in container["args"][1:]} <= options
 
 
-def test_a_second_replica_brings_a_budget_and_spreading(lab: Any) -> None:
+def test_a_second_replica_brings_a_budget_and_spreading(lab: Lab) -> None:
     one, two = render(lab), render(lab, "replicas=2")
     assert ("PodDisruptionBudget", "penstock") not in one
     assert ("PodDisruptionBudget", "penstock") in two
     assert "topologySpreadConstraints" in two["Deployment", "penstock"]["spec"]["template"]["spec"]
 
 
-def test_a_changed_role_restarts_the_pods(lab: Any) -> None:
+def test_a_changed_role_restarts_the_pods(lab: Lab) -> None:
     def mark(*sets: str) -> str:
         pod = render(lab, *sets)["Deployment", "penstock"]["spec"]["template"]
         return str(pod["metadata"]["annotations"]["checksum/settings"])
@@ -113,7 +114,7 @@ def test_a_changed_role_restarts_the_pods(lab: Any) -> None:
     assert mark() != mark("aws.roleArn=arn:aws:iam::123456789012:role/penstock")
 
 
-def test_the_pod_passes_the_restricted_security_standard(lab: Any, namespace: str) -> None:
+def test_the_pod_passes_the_restricted_security_standard(lab: Lab, namespace: str) -> None:
     lab.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     objects = render(lab, namespace=namespace)
     account = objects["ServiceAccount", "penstock"]
@@ -153,7 +154,7 @@ RIGHTS = [
 
 
 @pytest.fixture(params=[False, True], ids=["cluster-wide", "one namespace"])
-def account(request: pytest.FixtureRequest, lab: Any, namespace: str) -> Any:
+def account(request: pytest.FixtureRequest, lab: Lab, namespace: str) -> Any:
     """The operator's account with the chart's roles, as --as wants it."""
     sets = [f"fullnameOverride={namespace}", "crds.install=false"]
     if request.param:
@@ -166,19 +167,19 @@ def account(request: pytest.FixtureRequest, lab: Any, namespace: str) -> Any:
     lab.kubectl("delete", "--ignore-not-found", "--wait=false", "-f", "-", input=json.dumps(listed))
 
 
-def _may(lab: Any, namespace: str, who: str, verb: str, what: str, subresource: str = "") -> bool:
+def _may(lab: Lab, namespace: str, who: str, verb: str, what: str, subresource: str = "") -> bool:
     extra = [f"--subresource={subresource}"] if subresource else []
     answer = lab.kubectl("-n", namespace, "auth", "can-i", verb, what, *extra, f"--as={who}", check=False)
     return str(answer.stdout).strip() == "yes"
 
 
-def test_the_operator_may_do_what_it_does_and_no_more(lab: Any, namespace: str, account: str) -> None:
+def test_the_operator_may_do_what_it_does_and_no_more(lab: Lab, namespace: str, account: str) -> None:
     found = {right[:3]: _may(lab, namespace, account, *right[:3]) for right in RIGHTS}
     assert found == {right[:3]: right[3] for right in RIGHTS}
     assert _may(lab, namespace, account, "update", f"leases.coordination.k8s.io/{namespace}-operator")
 
 
-def test_people_get_their_rights_by_the_clusters_own_roles(lab: Any, namespace: str) -> None:
+def test_people_get_their_rights_by_the_clusters_own_roles(lab: Lab, namespace: str) -> None:
     objects = render(lab, f"fullnameOverride={namespace}", namespace=namespace)
     roles = [o for (kind, name), o in objects.items() if kind == "ClusterRole" and name != namespace]
     assert len(roles) == 3
@@ -189,7 +190,7 @@ def test_people_get_their_rights_by_the_clusters_own_roles(lab: Any, namespace: 
         assert {kind.plural for kind in KINDS} <= resources
 
 
-def test_the_plain_install_is_the_chart(lab: Any) -> None:
+def test_the_plain_install_is_the_chart(lab: Lab) -> None:
     plain = {
         (o["kind"], o["metadata"]["name"]): o
         for o in yaml.safe_load_all((ROOT / "manifests/install/operator.yaml").read_text())
