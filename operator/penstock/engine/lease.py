@@ -46,6 +46,8 @@ class Lease:
         self._times = times or LeaseTimes()
         self._version = ""
         self._seen = 0.0
+        self._expires_after = self._times.duration
+        self._renewed = 0.0
         self._spec: dict[str, Any] = {}
         self.held = False
 
@@ -66,23 +68,31 @@ class Lease:
                 if str(error.status) != told:
                     log.warning("cannot read the Lease: %s", error)
                     told = str(error.status)
-            await asyncio.sleep(self._times.retry * random.uniform(0.8, 1.0))
+            await asyncio.sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Until the next look at somebody else's Lease: the retry period, or its expiry when that comes first, so that no death lasts longer."""
+        pause = self._times.retry * random.uniform(0.7, 0.9)
+        remaining = self._seen + self._expires_after - asyncio.get_running_loop().time()
+        return min(pause, remaining + 0.001) if remaining > 0 else pause
 
     async def keep(self) -> None:
-        """Renew until it fails for renew_deadline seconds or somebody else holds the Lease; then raises LeadershipLost."""
-        loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        """Renew until it fails for renew_deadline seconds or somebody else holds the Lease; then raises LeadershipLost.
+
+        The deadline counts from when the last successful renewal was sent: its effect, from which rivals count, may be as old as that.
+        """
+        deadline = self._times.renew_deadline
         while True:
-            await asyncio.sleep(self._times.retry)
+            await asyncio.sleep(min(self._times.retry, max(0.0, deadline - self._silence)))
             try:
-                async with asyncio.timeout(max(0.5, self._times.renew_deadline - (loop.time() - renewed))):
+                async with asyncio.timeout(max(0.5, deadline - self._silence)):
                     holder = await self._try()
                 if not self.held:
+                    metrics.LEADER.set(0)
                     raise LeadershipLost(f"{holder} took the Lease")
-                renewed = loop.time()
             except (KubeError, TimeoutError) as error:
-                silent = loop.time() - renewed
-                if silent >= self._times.renew_deadline:
+                silent = self._silence
+                if silent >= deadline:
                     self.held = False
                     metrics.LEADER.set(0)
                     raise LeadershipLost(f"the Lease could not be renewed for {silent:.0f} s: {error}") from error
@@ -94,10 +104,25 @@ class Lease:
             return
         self.held = False
         metrics.LEADER.set(0)
+        released = {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._put({"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}, self._version)
+            try:
+                await self._put({**self._spec, **released, "renewTime": _now()}, self._version)
+            except KubeError as error:
+                if error.status != 409:
+                    raise
+                # A renewal may have had its effect although its answer was not waited for.
+                lease = await self._kube.request("GET", LEASES, self._namespace, self._name, seconds=5)
+                spec = lease.get("spec") or {}
+                if spec.get("holderIdentity") == self.identity:
+                    await self._put({**spec, **released, "renewTime": _now()}, lease["metadata"]["resourceVersion"])
         except KubeError as error:
             log.warning("the Lease was not released: %s", error)
+
+    @property
+    def _silence(self) -> float:
+        """Seconds since the last successful write was sent."""
+        return asyncio.get_running_loop().time() - self._renewed
 
     async def _try(self) -> str:
         """Take or renew. Returns the holder; self.held tells whether that is us."""
@@ -122,8 +147,8 @@ class Lease:
         if version != self._version:
             self._version, self._seen = version, loop.time()
         holder = str(spec.get("holderIdentity") or "")
-        duration = float(spec.get("leaseDurationSeconds") or self._times.duration)
-        if holder and holder != self.identity and loop.time() - self._seen < duration:
+        self._expires_after = float(spec.get("leaseDurationSeconds") or self._times.duration)
+        if holder and holder != self.identity and loop.time() - self._seen < self._expires_after:
             self.held = False
             return holder
         renewed: dict[str, Any] = {
@@ -157,10 +182,13 @@ class Lease:
                 "leaseTransitions": 0,
             },
         }
+        sent = asyncio.get_running_loop().time()
         lease = await self._kube.request("POST", LEASES, self._namespace, body=body, seconds=5)
+        self._renewed = sent
         self._version, self._spec, self.held = lease["metadata"]["resourceVersion"], lease["spec"], True
 
     async def _put(self, spec: dict[str, Any], version: str) -> None:
+        sent = asyncio.get_running_loop().time()
         lease = await self._kube.request(
             "PUT",
             LEASES,
@@ -175,7 +203,7 @@ class Lease:
             seconds=5,
         )
         self._version, self._spec = lease["metadata"]["resourceVersion"], lease["spec"]
-        self._seen = asyncio.get_running_loop().time()
+        self._seen, self._renewed = asyncio.get_running_loop().time(), sent
 
 
 def _now() -> str:
