@@ -19,11 +19,12 @@ import moto.cloudwatch.models as cloudwatch_models
 
 from . import autoscaling, cloudwatch, fallback, kms, tagging
 from .autoscaling import Scaling
-from .dynamodb import observe, operations, stale, store, tables
+from .dynamodb import observe, operations, stale, updates
+from .dynamodb.backend import LabDynamoDB, install
 from .dynamodb.ttl import Sweeper
 from .request import ACCOUNT, DEFAULT_REGION, Request
 
-_backends = store.install()
+_backends = install()
 cloudwatch.install()
 kms.install()
 _scalings: dict[tuple[str, str], Scaling] = {}
@@ -31,7 +32,7 @@ _sweeper = Sweeper()
 _observer = observe.Observer()
 
 
-def _backend(request: Request) -> store.LabDynamoDB:
+def _backend(request: Request) -> LabDynamoDB:
     return _backends[request.account][request.region]
 
 
@@ -39,7 +40,7 @@ def _scaling(request: Request) -> Scaling:
     where = (request.account, request.region)
     if where not in _scalings:
         _scalings[where] = Scaling(
-            _backend(request), tables.update_table, lambda: cloudwatch_models.cloudwatch_backends[where[0]][where[1]]
+            _backend(request), updates.update_table, lambda: cloudwatch_models.cloudwatch_backends[where[0]][where[1]]
         )
     return _scalings[where]
 

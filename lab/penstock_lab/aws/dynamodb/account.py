@@ -6,7 +6,7 @@ from typing import Any
 
 from ..request import Request
 from ..settings import settings
-from .store import LabDynamoDB
+from .backend import LabDynamoDB
 from .tables import find
 
 

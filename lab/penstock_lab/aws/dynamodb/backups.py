@@ -11,7 +11,8 @@ from ..errors import AwsError, invalid, validation
 from ..request import Request
 from ..settings import settings
 from . import refusals
-from .store import LabDynamoDB, LabTable, Pitr
+from .backend import LabDynamoDB
+from .store import LabTable, Pitr
 from .tables import begin_creation, check_room, describe, encryption
 from .ttl import describe as describe_ttl
 

@@ -7,7 +7,8 @@ from typing import Any
 from ..errors import AwsError, invalid, validation
 from ..settings import settings
 from . import history, refusals
-from .store import LabDynamoDB, LabIndex, LabTable, _units
+from .backend import LabDynamoDB
+from .store import LabIndex, LabTable, units_of
 
 
 def plan(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: float) -> Any:
@@ -177,7 +178,7 @@ def _apply(changes: list[Change], due: float) -> None:
     for index, update, throughput in changes:
         if throughput is not None:
             history.record_change(index.throughput_history, index.provisioned, throughput, due)
-            index.provisioned = _units(throughput)
+            index.provisioned = units_of(throughput)
         if update.get("OnDemandThroughput"):
             index.on_demand = {**(index.on_demand or {}), **update["OnDemandThroughput"]}
         if update.get("WarmThroughput"):

@@ -9,7 +9,8 @@ from ..errors import AwsError
 from ..request import Request
 from ..settings import settings
 from . import refusals
-from .store import Insights, LabDynamoDB, LabTable
+from .backend import LabDynamoDB
+from .store import Insights, LabTable
 from .tables import find
 
 _MODES = ("ACCESSED_AND_THROTTLED_KEYS", "THROTTLED_KEYS")

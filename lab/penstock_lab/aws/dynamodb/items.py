@@ -27,9 +27,10 @@ from ..clock import clock
 from ..errors import AwsError, invalid, validation
 from ..metrics import metrics
 from ..request import Request, resource_name
+from .backend import LabDynamoDB
 from .refusals import check_enum, constraint
 from .size import item_size
-from .store import LabDynamoDB, LabTable
+from .store import LabTable
 
 _METHODS = {
     "GetItem": "get_item",

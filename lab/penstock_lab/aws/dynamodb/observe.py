@@ -12,7 +12,8 @@ from .. import kms
 from ..clock import clock
 from ..metrics import metrics
 from ..settings import settings
-from .store import LabDynamoDB, LabTable
+from .backend import LabDynamoDB
+from .store import LabTable
 
 _NAMESPACE = "AWS/DynamoDB"
 _PERIOD = 300

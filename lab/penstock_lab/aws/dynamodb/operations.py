@@ -13,15 +13,15 @@ from ..dispatch import Handler
 from ..errors import AwsError, validation
 from ..metrics import metrics
 from ..request import Request
-from . import account, backups, insights, items, policies, tables, tags, ttl
-from .store import LabDynamoDB
+from . import account, backups, insights, items, policies, tables, tags, ttl, updates
+from .backend import LabDynamoDB
 
 Operation = Callable[[LabDynamoDB, Request], dict[str, Any]]
 
 OPERATIONS: dict[str, Operation] = {
     "CreateTable": tables.create_table,
     "DescribeTable": tables.describe_table,
-    "UpdateTable": tables.update_table,
+    "UpdateTable": updates.update_table,
     "DeleteTable": tables.delete_table,
     "ListTables": tables.list_tables,
     "DescribeLimits": account.describe_limits,

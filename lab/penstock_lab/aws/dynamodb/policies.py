@@ -9,7 +9,8 @@ from typing import Any
 from ..clock import clock
 from ..errors import AwsError, validation
 from ..request import Request
-from .store import LabDynamoDB, LabTable
+from .backend import LabDynamoDB
+from .store import LabTable
 
 _revisions = itertools.count()
 

@@ -7,7 +7,8 @@ from typing import Any
 from ..errors import AwsError
 from ..request import Request
 from . import refusals
-from .store import LabDynamoDB, LabTable
+from .backend import LabDynamoDB
+from .store import LabTable
 
 _PAGE = 10
 

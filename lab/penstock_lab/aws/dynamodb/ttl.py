@@ -11,7 +11,8 @@ from ..metrics import metrics
 from ..request import Request
 from ..settings import settings
 from . import refusals
-from .store import LabDynamoDB, LabTable
+from .backend import LabDynamoDB
+from .store import LabTable
 from .tables import check_idle, find
 
 # Developer guide, "Working with expired items": an item whose time lies more than five years back is left alone.

@@ -1,0 +1,156 @@
+"""The tables and backups of an account and region: moto's backend with a clock, a lock and whole writes."""
+
+from __future__ import annotations
+
+import copy
+import heapq
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import moto.dynamodb.models as models
+import moto.dynamodb.models.table as table_models
+from moto.core.base_backend import BackendDict
+from moto.dynamodb.comparisons import create_condition_expression_parser, get_expected
+from moto.dynamodb.exceptions import ConditionalCheckFailed, ItemSizeTooLarge, ItemSizeToUpdateTooLarge
+from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.parsing.executors import UpdateExpressionExecutor
+from moto.dynamodb.parsing.expressions import UpdateExpressionParser
+from moto.dynamodb.parsing.validators import UpdateExpressionValidator
+
+from ..clock import clock
+from ..errors import AwsError
+from .capacity import Meter
+from .store import LabIndex, LabTable
+
+_Backend = models.DynamoDBBackend
+
+
+class _Untracked(list[Any]):
+    """moto keeps a reference to every model object for its own tests; a server that runs for long must not."""
+
+    def append(self, _: Any) -> None:
+        return
+
+
+class LabDynamoDB(_Backend):
+    """The tables and backups of an account and region. ``lock`` guards all of it."""
+
+    __module__ = "moto.dynamodb.models"
+
+    def __init__(self, region_name: str, account_id: str) -> None:
+        super().__init__(region_name, account_id)
+        self.lock = threading.RLock()
+        self.meter = Meter()
+        self._due: list[tuple[float, int, Callable[[float], None]]] = []
+        self._order = itertools.count()
+        # Target table to the backup that is being restored into it.
+        self.restoring: dict[str, str] = {}
+        self.transactions: dict[str, tuple[float, str, dict[str, Any]]] = {}
+        self.backups_by_arn: dict[str, Any] = {}
+        # Tables that AWS counts as being worked on, for the limit on simultaneous operations.
+        self.in_progress: set[str] = set()
+
+    def at(self, due: float, action: Callable[[float], None]) -> None:
+        """Has ``action(due)`` happen once the clock has reached ``due``."""
+        heapq.heappush(self._due, (due, next(self._order), action))
+
+    def settle(self, now: float) -> None:
+        """Lets everything happen that is due by ``now``, in its order."""
+        while self._due and self._due[0][0] <= now:
+            due, _, action = heapq.heappop(self._due)
+            action(due)
+
+    def get_table(self, table_name: str) -> LabTable:
+        if table_name.startswith("arn:"):
+            table_name = table_name.split("/", 1)[-1].split("/", 1)[0]
+        table = self.tables.get(table_name)
+        if table is None:
+            raise AwsError("ResourceNotFoundException", "Requested resource not found")
+        return table  # type: ignore[return-value]
+
+    def active_table(self, table_name: str) -> LabTable:
+        """A table that items can be read from and written to: not one that is being made or deleted."""
+        table = self.get_table(table_name)
+        if table.status in ("CREATING", "DELETING"):
+            raise AwsError("ResourceNotFoundException", "Requested resource not found")
+        return table
+
+    def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
+        self.get_table(arn).tag_map.update(tags)
+
+    def untag_resource(self, arn: str, tag_keys: list[str]) -> None:
+        for key in tag_keys:
+            self.get_table(arn).tag_map.pop(key, None)
+
+    def update_item(
+        self,
+        table_name: str,
+        key: dict[str, dict[str, Any]],
+        update_expression: str,
+        expression_attribute_names: dict[str, Any],
+        expression_attribute_values: dict[str, Any],
+        attribute_updates: dict[str, Any] | None = None,
+        expected: dict[str, Any] | None = None,
+        condition_expression: str | None = None,
+        return_values_on_condition_check_failure: str | None = None,
+    ) -> Item:
+        """As moto, but on a copy that is committed whole: moto changes the stored item even when it then fails."""
+        table = self.get_table(table_name)
+        hash_key, range_key = self.get_keys_value(table, key)
+        current = table.get_item(hash_key, range_key)
+        if not get_expected(expected or {}).expr(current):
+            raise ConditionalCheckFailed
+        condition = create_condition_expression_parser(
+            condition_expression, expression_attribute_names, expression_attribute_values
+        ).parse()
+        if not condition.expr(current):
+            if return_values_on_condition_check_failure == "ALL_OLD" and current is not None:
+                raise ConditionalCheckFailed(item=current.to_json()["Attributes"])
+            raise ConditionalCheckFailed
+        item = (
+            Item(hash_key, range_key, {name: key[name] for name in table.table_key_attrs})
+            if current is None
+            else copy.deepcopy(current)
+        )
+        if attribute_updates:
+            item.validate_no_empty_key_values(attribute_updates, table.attribute_keys)
+        if update_expression:
+            ast = UpdateExpressionValidator(
+                UpdateExpressionParser.make(update_expression),
+                expression_attribute_names=expression_attribute_names,
+                expression_attribute_values=expression_attribute_values,
+                item=item,
+                table=table,
+            ).validate()
+            ast.normalize()
+            try:
+                UpdateExpressionExecutor(ast, item, expression_attribute_names).execute()
+            except ItemSizeTooLarge:
+                raise ItemSizeToUpdateTooLarge from None
+        else:
+            item.update_with_attribute_updates(attribute_updates or {})
+        table.commit(hash_key, range_key, item)
+        return item
+
+
+def install() -> BackendDict[LabDynamoDB]:
+    """Puts these classes in moto's place, everywhere it keeps a reference."""
+    import moto.dynamodb.responses as responses
+    import moto.dynamodbstreams.models as streams
+
+    for tracked in (
+        Item,
+        table_models.Table,
+        table_models.GlobalSecondaryIndex,
+        table_models.StreamRecord,
+        streams.ShardIterator,
+        LabTable,
+        LabIndex,
+    ):
+        tracked.instances_tracked = _Untracked()
+    table_models.utcnow = clock.utcnow
+    backends = BackendDict(LabDynamoDB, "dynamodb")
+    models.dynamodb_backends = responses.dynamodb_backends = streams.dynamodb_backends = backends  # type: ignore[assignment]
+    return backends
