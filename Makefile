@@ -34,7 +34,15 @@ demo: setup ## the whole story on a lab of its own, narrated and checked; nothin
 
 lab: setup ## bring a lab up to play with, the operator in it (LAB=name for another one)
 	@$(BIN)/penstock lab up --name $(LAB)
-	@$(BIN)/python -m penstock_lab.demo --how-to-play $(LAB)
+	@printf '\nThen, for example:\n\n'
+	@printf '  %-62s   %s\n' \
+	  'penstock plan -f manifests/samples/orders.yaml' 'what would be done, without doing it' \
+	  'kubectl describe ddb orders' 'conditions, plan and Events of one table' \
+	  'kubectl apply -f manifests/samples/bad/three-mistakes.yaml' 'three mistakes, three sentences' \
+	  'kubectl annotate ddb orders penstock.dev/mode=Plan' 'from now on only plans, until the annotation goes' \
+	  'penstock lab fault throttle --rate 0.3 --for 60' 'a third of the AWS calls are refused for a minute' \
+	  'penstock lab aws dynamodb list-tables' 'what AWS has' \
+	  'penstock lab calls' 'what AWS was asked for'
 
 lab-down: setup ## take that lab down; nothing is left running
 	@$(BIN)/penstock lab down --name $(LAB)

@@ -1,49 +1,109 @@
-"""The published IAM policy allows exactly the AWS operations that the operator names."""
-
-from __future__ import annotations
+"""docs/iam-policy.json allows exactly what the operator calls, and what AWS checks behind those calls."""
 
 import ast
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import botocore.session
 import pytest
 
 ROOT = Path(__file__).parents[2]
+POLICY = json.loads((ROOT / "docs" / "iam-policy.json").read_text())
+
+# botocore's service name → the prefix of its actions (Service Authorization Reference). An operation that several have is DynamoDB's.
 PREFIXES = {
     "dynamodb": "dynamodb",
     "application-autoscaling": "application-autoscaling",
     "resourcegroupstaggingapi": "tag",
     "kms": "kms",
 }
-# Rights that AWS asks of the caller for what it does in the caller's name; no request of ours has these names.
-ON_BEHALF = {
-    "dynamodb": {"BatchWriteItem", "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "UpdateItem"},
-    "kms": {"CreateGrant", "Decrypt", "Encrypt", "GenerateDataKey*", "ReEncrypt*"},
+
+# Never called by the operator, checked by AWS on its behalf: the call that needs it, and where AWS says so.
+CHECKED_BY_AWS = {
+    # DynamoDB guide, "Using IAM with DynamoDB backup and restore": read and write permissions on the target table.
+    "dynamodb:BatchWriteItem": "RestoreTableFromBackup",
+    "dynamodb:DeleteItem": "RestoreTableFromBackup",
+    "dynamodb:GetItem": "RestoreTableFromBackup",
+    "dynamodb:PutItem": "RestoreTableFromBackup",
+    "dynamodb:Query": "RestoreTableFromBackup",
+    "dynamodb:Scan": "RestoreTableFromBackup",
+    "dynamodb:UpdateItem": "RestoreTableFromBackup",
+    # Application Auto Scaling guide, "Permissions validation for API calls on target resources".
+    "cloudwatch:DeleteAlarms": "DeregisterScalableTarget",
+    "cloudwatch:DescribeAlarms": "PutScalingPolicy",
+    "cloudwatch:PutMetricAlarm": "PutScalingPolicy",
+    # The same guide, "Service-linked roles", and the DynamoDB guide, "Using IAM with CloudWatch Contributor Insights".
+    "iam:CreateServiceLinkedRole": "RegisterScalableTarget",
+    # DynamoDB guide, "DynamoDB encryption at rest: usage notes", on customer managed keys.
+    "kms:CreateGrant": "CreateTable",
+    "kms:Decrypt": "CreateTable",
+    "kms:Encrypt": "CreateTable",
+    "kms:GenerateDataKey*": "CreateTable",
+    "kms:ReEncrypt*": "CreateTable",
 }
-# Words that are operations of several services but are asked of DynamoDB alone.
-OTHERS = {"TagResource", "UntagResource"}
 
 
-def words() -> set[str]:
-    """Every string literal in the operator's source."""
-    return {
+def called() -> set[str]:
+    """Every operation that stands as a literal where calls and steps are made, as an IAM action."""
+    literals = {
         node.value
-        for file in (ROOT / "operator/penstock").rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for folder in _packages()
+        for file in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
+    session = botocore.session.get_session()
+    owner: dict[str, str] = {}
+    for service, prefix in PREFIXES.items():
+        for operation in session.get_service_model(service).operation_names:
+            owner.setdefault(operation, prefix)
+    return {f"{prefix}:{operation}" for operation, prefix in owner.items() if operation in literals}
 
 
-@pytest.mark.parametrize("service", PREFIXES)
-def test_the_policy_is_what_the_operator_asks_for(service: str) -> None:
-    policy = json.loads((ROOT / "manifests/aws/iam-policy.json").read_text(encoding="utf-8"))
-    allowed = {
-        name
-        for statement in policy["Statement"]
-        for prefix, _, name in (action.partition(":") for action in statement["Action"])
-        if prefix == PREFIXES[service]
-    }
-    operations = set(botocore.session.get_session().get_service_model(service).operation_names)
-    asked = operations & words() - (set() if service == "dynamodb" else OTHERS)
-    assert allowed - ON_BEHALF.get(service, set()) == asked
+def _packages() -> Iterator[Path]:
+    """The kinds: aws/ names operations too, but only to pace them."""
+    package = ROOT / "operator" / "penstock"
+    return (folder for folder in package.iterdir() if folder.is_dir() and folder.name not in ("api", "aws", "engine"))
+
+
+def statements() -> Iterator[tuple[str, dict[str, object]]]:
+    for statement in POLICY["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            yield action, statement
+
+
+def test_everything_called_is_allowed_and_nothing_else():
+    allowed = {action for action, _ in statements()}
+    assert called() - allowed == set(), "the operator calls what docs/iam-policy.json does not allow"
+    assert allowed - called() - set(CHECKED_BY_AWS) == set(), "docs/iam-policy.json allows what nothing calls"
+    assert set(CHECKED_BY_AWS) <= allowed
+
+
+def test_what_aws_checks_is_checked_for_a_call_that_is_made():
+    operations = {action.partition(":")[2] for action in called()}
+    assert set(CHECKED_BY_AWS.values()) <= operations
+
+
+def test_the_search_finds_calls_of_every_service():
+    assert {action.partition(":")[0] for action in called()} == set(PREFIXES.values())
+    assert {"dynamodb:CreateTable", "dynamodb:RestoreTableToPointInTime", "kms:DescribeKey"} <= called()
+
+
+def test_every_call_that_is_paced_by_itself_is_known_to_botocore():
+    from penstock.aws.account import OPERATION_LIMITS
+
+    session = botocore.session.get_session()
+    for service, operation in OPERATION_LIMITS:
+        assert operation in session.get_service_model(service).operation_names
+
+
+@pytest.mark.parametrize("sid", [s["Sid"] for s in POLICY["Statement"]])
+def test_a_statement_is_narrow(sid):
+    statement = next(s for s in POLICY["Statement"] if s["Sid"] == sid)
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    assert actions == sorted(set(actions))
+    assert not any(action.endswith(":*") for action in actions)
+    # Only what AWS offers no resource for may name them all.
+    assert statement["Resource"] != "*" or sid in ("Lists", "Autoscaling")

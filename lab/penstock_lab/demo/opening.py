@@ -1,0 +1,63 @@
+"""The first chapters: what is missing is built, and a lab of the demo's own comes up with the operator in it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rich.text import Text
+
+from .. import build
+from ..lab import Lab
+from ..state import State
+from .stage import Stage
+
+# AWS takes seconds to minutes for these; here long enough to be seen, and to be killed in the middle of.
+_AWS = {"table_create_s": 4.0, "index_create_s": 4.0, "backfill_items_per_s": 40.0}
+# Seconds. The defaults (7 and 11 minutes) spare AWS; nobody wants to watch that long.
+_RESYNC = 10
+_ARGUMENTS = (f"--resync={_RESYNC}", f"--facet-resync={_RESYNC}")
+
+
+def binaries(stage: Stage) -> None:
+    """etcd, kube-apiserver, kube-controller-manager, kubectl and helm: found, or built once."""
+    stage.say("The real Kubernetes control plane, kubectl and helm are found, or built once from their Go modules.")
+    found = build.ensure(console=stage.console)
+    for name, path in found.items():
+        stage.note(f"{name:24} {_short(str(path))}")
+    stage.holds("every program is there and starts", all(os.access(path, os.X_OK) for path in found.values()), found)
+
+
+def lab(stage: Stage) -> None:
+    """An API server, an AWS endpoint and the operator, installed by helm."""
+    stage.say(
+        f"A lab named {stage.name}: etcd, API server, controllers, a node and an AWS endpoint, on loopback addresses."
+    )
+    if State.load(stage.name) is not None:
+        stage.note(f"a lab {stage.name} of an earlier run is there and goes first")
+        Lab.load(stage.name).down()
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        stage.console.print(Text.assemble(("    · ", "dim"), text, (f"  {time.monotonic() - began:.1f} s", "dim")))
+
+    stage.lab = Lab.up(
+        stage.name,
+        operator_args=_ARGUMENTS,
+        aws_settings=dict(_AWS),
+        owner=None if stage.keep else os.getpid(),
+        tell=tell,
+    )
+    stage.note(f"the operator looks at an idle table every {_RESYNC} s here; its default is 7 minutes")
+    stage.say("The operator is a Helm release like any other, under RBAC that is really enforced.")
+    stage.shell("helm list -n penstock-system")
+    stage.shell("kubectl -n penstock-system get deployment,pods")
+    account = "system:serviceaccount:penstock-system:penstock"
+    stage.shell(f"kubectl auth can-i get secrets -A --as {account}", code=1)
+    stage.shell(f"kubectl auth can-i patch dynamotables/status -A --as {account}")
+    stage.holds("it may write the status of tables, and may read no Secret", True)
+
+
+def _short(path: str) -> str:
+    home = os.path.expanduser("~")
+    return path.replace(home, "~", 1) if path.startswith(home + os.sep) else path
