@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from . import processes
 from .pki import kubeconfig
 from .podspec import command, data_of, entrypoint, environment, references
@@ -44,9 +46,19 @@ def fingerprint(*parts: Any) -> str:
 
 
 def apply_crds(lab: Lab) -> None:
-    """The CustomResourceDefinitions alone, and until the API server serves them."""
+    """The CustomResourceDefinitions alone, and until the API server serves their objects."""
     lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS), timeout=60)
-    lab.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS), timeout=40)
+    wait_served(lab)
+
+
+def wait_served(lab: Lab, seconds: float = 30) -> None:
+    """Until the objects of every kind can be listed: an established CRD's storage still takes a moment ("(re)initializing")."""
+    crds = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
+    waiting = [f"/apis/{crd['spec']['group']}/v1alpha1/{crd['spec']['names']['plural']}?limit=1" for crd in crds]
+    if not processes.wait_until(lambda: all(lab.api.get(path) for path in waiting), seconds, pause=0.1):
+        raise LabError(
+            f"The API server does not serve the kinds of {CRDS} after {seconds:.0f} s; `kubectl describe crd` says why."
+        )
 
 
 def _settings(lab: Lab, replicas: int | None) -> dict[str, Any]:

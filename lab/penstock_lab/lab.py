@@ -112,25 +112,24 @@ class Lab:
         tell(f"AWS endpoint ready at {state.aws_url}" + ("; its tables of before are gone" if "aws" in dead else ""))
 
     def _operator(self, wanted: bool, args: Sequence[str], values: Mapping[str, Any], tell: Tell) -> None:
-        state = self.state
         if not wanted:
             crds = deployment.fingerprint("crds", [path.read_text() for path in sorted(deployment.CRDS.glob("*.yaml"))])
-            if state.operator.get("crds") != crds:
+            if self.state.operator.get("crds") != crds:
                 deployment.apply_crds(self)
-                state.operator |= {"crds": crds}
+                self.state.operator |= {"crds": crds}
                 tell("CRDs installed")
         else:
             over = dict(values) | ({"extraArgs": [*values.get("extraArgs", ()), *args]} if args else {})
-            outside = state.cluster == "given"
+            outside = self.state.cluster == "given"
             deployment.install(self, over, 0 if outside else None, tell)
-            if outside and not state.alive("operator"):
+            if outside and not self.state.alive("operator"):
                 self._operator_outside()
             if not processes.wait_until(lambda: deployment.leader(self) is not None, 40):
                 raise LabError("The operator runs but holds no Lease; see `penstock lab logs operator`.")
             tell("operator running")
-        if wanted and not state.operator.get("installed"):
-            state.operator |= {"installed": True}
-        state.save()
+        if wanted and not self.state.operator.get("installed"):
+            self.state.operator |= {"installed": True}
+        self.state.save()
 
     def _operator_outside(self) -> None:
         """For a cluster that is not ours: its pods reach no loopback address, so the operator runs here, with the chart's token."""
@@ -157,7 +156,7 @@ class Lab:
     def down(self) -> None:
         """Stop everything and delete the lab's folder. Raises LabError when something could not be ended."""
         with locked(self.state.folder):
-            self.state = State.load(self.state.name, self.state.folder.parent) or self.state
+            self.reload()
             if self.state.cluster == "given":
                 self._leave_given_cluster()
             launch.stop_everything(self.state)
@@ -168,6 +167,13 @@ class Lab:
             processes.stop([self.state.processes["operator"]], 10)
         if self.state.operator.get("installed"):
             self.helm("uninstall", deployment.RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", check=False)
+
+    def reload(self) -> None:
+        """Read the record anew: another command may have brought dead programs back, with other pids and ports."""
+        found = State.load(self.state.name, self.state.folder.parent) or self.state
+        if found.kubernetes_url != self.state.kubernetes_url:
+            self.__dict__.pop("api", None)
+        self.state = found
 
     # ---- addresses and clients
 
@@ -301,6 +307,7 @@ class Lab:
 
     def pods(self, namespace: str | None = None) -> list[dict[str, Any]]:
         """The pods on the lab's node: name, namespace, ip, ready, pid, started, restarts, log, url (of the first port)."""
+        self.reload()
         try:
             records = json.loads((self.state.folder / "pods.json").read_text())
         except (FileNotFoundError, ValueError):
@@ -361,7 +368,7 @@ class Lab:
 
     def _heal_apiserver(self) -> None:
         with locked(self.state.folder):
-            self.state = State.load(self.state.name, self.state.folder.parent) or self.state
+            self.reload()
             launch.start_cluster(self.state, build.ensure(launch.needed(False)), None, _silent)
 
     def kubernetes_calls(self) -> collections.Counter[tuple[str, str, str]]:
@@ -383,6 +390,7 @@ class Lab:
 
     def status(self) -> dict[str, Any]:
         """What runs and where; the JSON of `penstock lab status -o json`."""
+        self.reload()
         state = self.state
         programs = {
             name: {"pid": process.pid, "port": process.port, "alive": process.alive, "log": process.log}

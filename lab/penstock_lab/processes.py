@@ -72,7 +72,10 @@ def _stat(pid: int) -> list[str] | None:
 def start_ticks(pid: int) -> int | None:
     """When the process started, in ticks since boot; None when it is gone or a zombie (nothing that could still do anything)."""
     fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+    # While other threads of a killed program still leave, its first is a zombie already and its ports are open.
+    if fields is None or (fields[0] in "ZX" and int(fields[17]) <= 1):
+        return None
+    return int(fields[19])
 
 
 def is_frozen(pid: int) -> bool:

@@ -1,0 +1,89 @@
+"""One lab a test run: brought up when a test first asks for it, gone at the end whatever happens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from penstock_lab.lab import Lab, LabError
+
+T = TypeVar("T")
+HERE = Path(__file__).parent
+
+# Lifecycles long enough to be seen by an operator that looks, short enough for a test; seconds of the lab's clock.
+FAST = {
+    "table_create_s": 0.6,
+    "table_update_s": 0.4,
+    "table_delete_s": 0.4,
+    "index_allocate_s": 0.2,
+    "index_create_s": 0.8,
+    "index_delete_s": 0.4,
+    "backup_create_s": 0.3,
+    "restore_s": 0.8,
+    "ttl_change_s": 0.2,
+    "insights_change_s": 0.2,
+    "stream_enable_s": 0.2,
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE) and {"lab", "labs", "namespace"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("lab")
+
+
+@pytest.fixture(scope="session")
+def labs_root() -> Iterator[Path]:
+    """A folder for the labs of this run, short enough for every path in it."""
+    folder = Path(tempfile.mkdtemp(prefix="penstock-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def lab(labs_root: Path) -> Iterator[Lab]:
+    """The run's lab, with the operator installed from the chart. A run that is killed takes it along (`owner`)."""
+    name = f"test-{os.getpid()}"
+    try:
+        yield Lab.up(name, root=labs_root, aws_settings=FAST, owner=os.getpid())
+    finally:
+        if (labs_root / name / "state.json").exists():
+            Lab.load(name, labs_root).down()
+
+
+@pytest.fixture
+def namespace(lab: Lab) -> Iterator[str]:
+    """A namespace of the test's own. Its deletion is begun at the end and not waited for: use unique table names."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    lab.kubectl("create", "namespace", name)
+    yield name
+    lab.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., Any]:
+    """`wait_for(fn, timeout=30)`: until fn gives something true, and that. An AssertionError in fn means not yet."""
+
+    def wait(check: Callable[[], T], timeout: float = 30, pause: float = 0.1) -> T:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                last: Any = check()
+            except (AssertionError, LabError) as error:
+                last = error
+            else:
+                if last:
+                    return last
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not so within {timeout:g} s; at last: {last!r}")
+            time.sleep(pause)
+
+    return wait
