@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import kopf
+import uvloop
 from kubernetes.aio import client
 
 from penstock.engine.kind import Key, Kind
@@ -153,7 +154,8 @@ class Watches:
         def host() -> None:
             error: BaseException | None = None
             try:
-                asyncio.run(self._operate(here))
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(self._operate(here))
             except BaseException as raised:
                 error = raised
             # The operator's loop may be gone already when the process is leaving.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 from kubernetes.aio import client, config
 
 from penstock import __version__
@@ -125,7 +126,7 @@ class Kube:
             metrics.KUBE_REQUESTS.labels(verb, label, code).inc()
         if answer.status >= 400:
             raise KubeError(answer.status, str(answer.reason), _sentence(data))
-        decoded: dict[str, Any] = json.loads(data) if data else {}
+        decoded: dict[str, Any] = orjson.loads(data) if data else {}
         return decoded
 
     async def merge_patch(
