@@ -13,6 +13,7 @@ COMMON_ERRORS = {
     "InternalServerError",
     "MissingAuthenticationTokenException",
     "SerializationException",
+    "ServiceUnavailable",
     "ThrottlingException",
     "UnknownOperationException",
     "UnrecognizedClientException",
