@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,13 +166,12 @@ class OperatorProcess:
 
     def wait_ready(self, seconds: float = 30) -> None:
         """Until /readyz answers 200. Raises LabError with the end of the log when it exits first or never does."""
-        import requests
 
         def ready() -> bool:
             if not self.running:
                 return True
-            with contextlib.suppress(requests.RequestException):
-                return requests.get(f"{self.url}/readyz", timeout=1).ok
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:  # noqa: S310
+                return bool(answer.status == 200)
             return False
 
         if not processes.wait_until(ready, seconds) or not self.running:

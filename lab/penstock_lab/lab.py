@@ -76,9 +76,10 @@ class Lab:
             if known is None:
                 launch.clear_ruins(folder)
             state = known or State(name, folder, cluster="given" if given else "built")
-            if (state.cluster == "given") != (given is not None):
-                other = "its own cluster" if state.cluster == "built" else "the kubeconfig it was given"
-                raise LabError(f"The lab {name} is up with {other}; `penstock lab down --name {name}` first.")
+            if state.cluster == "built" and given:
+                raise LabError(f"The lab {name} is up with its own cluster; `penstock lab down --name {name}` first.")
+            if state.cluster == "given" and not given:
+                given = state.kubeconfig
             lab = cls(state)
             lab._up(binaries, given, aws_settings, owner, tell)
             lab._operator(operator, operator_args, values or {}, tell)
@@ -121,6 +122,8 @@ class Lab:
         else:
             over = dict(values) | ({"extraArgs": [*values.get("extraArgs", ()), *args]} if args else {})
             outside = self.state.cluster == "given"
+            if outside and "fingerprint" not in self.state.operator:
+                self._must_not_be_in_use()
             deployment.install(self, over, 0 if outside else None, tell)
             if outside and not self.state.alive("operator"):
                 self._operator_outside()
@@ -130,6 +133,14 @@ class Lab:
         if wanted and not self.state.operator.get("installed"):
             self.state.operator |= {"installed": True}
         self.state.save()
+
+    def _must_not_be_in_use(self) -> None:
+        """Somebody's own installation is never taken for the lab's."""
+        if self.helm("status", deployment.RELEASE, "--namespace", NAMESPACE, check=False).returncode == 0:
+            raise LabError(
+                f"That cluster already has a release {deployment.RELEASE} in {NAMESPACE}, which the lab will not touch; "
+                "use another cluster, or --no-operator."
+            )
 
     def _operator_outside(self) -> None:
         """For a cluster that is not ours: its pods reach no loopback address, so the operator runs here, with the chart's token."""
@@ -165,7 +176,7 @@ class Lab:
     def _leave_given_cluster(self) -> None:
         if self.state.alive("operator"):
             processes.stop([self.state.processes["operator"]], 10)
-        if self.state.operator.get("installed"):
+        if "fingerprint" in self.state.operator:
             self.helm("uninstall", deployment.RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", check=False)
 
     def reload(self) -> None:
