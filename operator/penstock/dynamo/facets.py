@@ -5,11 +5,16 @@ None of these waits for an index to backfill or for the table to leave UPDATING,
 
 from __future__ import annotations
 
+from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG, TAG_PREFIX
 from penstock.aws.dynamodb import PROVISIONED, ContinuousBackups, Insights, ScalingTarget, Table, TimeToLive
 from penstock.dynamo import requests
 from penstock.dynamo.state import Desired, Observed
-from penstock.engine.plan import Step
+from penstock.engine.plan import Step, Wait
+
+_CHANGING = ("ENABLING", "DISABLING")
+# Seconds between two looks at a change that has to be turned round.
+_TURN = 2.0
 
 
 def steps(desired: Desired, observed: Observed, table: Table) -> list[Step]:
@@ -24,6 +29,23 @@ def steps(desired: Desired, observed: Observed, table: Table) -> list[Step]:
     # Autoscaling is for provisioned tables; the switch goes first.
     if table.billing == PROVISIONED or observed.scaling:
         found += _scaling(desired, observed.scaling, table)
+    return found
+
+
+def waits(desired: Desired, observed: Observed) -> list[Wait]:
+    """Changes that AWS is still making and that do not end where the spec wants it: only afterwards can they be turned round."""
+    found = []
+    ttl, wanted = observed.ttl, desired.spec.ttl
+    if ttl is not None and wanted is not None and ttl.status in _CHANGING:
+        there = (ttl.status == "ENABLING") == wanted.enabled
+        if not there or (wanted.enabled and ttl.attribute not in ("", wanted.attribute)):
+            found.append(Wait(Reason.UPDATING, f"TTL is still {ttl.status.lower()}; it is changed afterwards.", _TURN))
+    statuses = observed.insights.statuses if observed.insights is not None else {}
+    for name, enabled in _wanted_insights(desired).items():
+        status = statuses.get(name, "")
+        if status in _CHANGING and (status == "ENABLING") != enabled:
+            what = f"Contributor Insights{f' of index {name}' if name else ''}"
+            found.append(Wait(Reason.UPDATING, f"{what} is still {status.lower()}; it is changed afterwards.", _TURN))
     return found
 
 
@@ -118,7 +140,7 @@ def _recovery(desired: Desired, have: ContinuousBackups | None, name: str) -> li
 def _ttl(desired: Desired, have: TimeToLive | None, name: str) -> list[Step]:
     """AWS changes the attribute only by turning TTL off and, an hour later, on again."""
     wanted = desired.spec.ttl
-    if wanted is None or have is None or have.status in ("ENABLING", "DISABLING"):
+    if wanted is None or have is None or have.status in _CHANGING:
         return []
     on = have.status == "ENABLED"
     if on == wanted.enabled and (not on or not have.attribute or have.attribute == wanted.attribute):
@@ -180,17 +202,12 @@ def _policy(desired: Desired, have: str | None, arn: str) -> list[Step]:
 def _insights(desired: Desired, have: Insights | None, table: Table) -> list[Step]:
     if have is None:
         return []
-    wanted: dict[str, bool] = {}
-    if desired.spec.contributor_insights is not None:
-        wanted[""] = desired.spec.contributor_insights
-    for index in desired.spec.global_indexes or ():
-        present = table.status == "CREATING" or table.index(index.name) is not None
-        if index.contributor_insights is not None and present:
-            wanted[index.name] = index.contributor_insights
     found = []
-    for name, enabled in wanted.items():
+    for name, enabled in _wanted_insights(desired).items():
+        if name and table.status != "CREATING" and table.index(name) is None:
+            continue
         status = have.statuses.get(name, "DISABLED")
-        if status in ("ENABLING", "DISABLING") or (status == "ENABLED") == enabled:
+        if status in _CHANGING or (status == "ENABLED") == enabled:
             continue
         parameters: dict[str, str] = {
             "TableName": table.name,
@@ -202,6 +219,13 @@ def _insights(desired: Desired, have: Insights | None, table: Table) -> list[Ste
         drift = _drift(desired, "Contributor Insights", status.lower(), "on" if enabled else "off")
         found.append(Step("dynamodb", "UpdateContributorInsights", parameters, words, facet="insights", drift=drift))
     return found
+
+
+def _wanted_insights(desired: Desired) -> dict[str, bool]:
+    """What the spec says of the table ('') and of its indexes, by name."""
+    found = {"": desired.spec.contributor_insights}
+    found |= {index.name: index.contributor_insights for index in desired.spec.global_indexes or ()}
+    return {name: enabled for name, enabled in found.items() if enabled is not None}
 
 
 def _scaling(desired: Desired, have: tuple[ScalingTarget, ...] | None, table: Table) -> list[Step]:
