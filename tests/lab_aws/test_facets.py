@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -134,6 +135,29 @@ def test_insights_of_a_table_and_of_an_index(ddb, lab, make, refused):
 @pytest.mark.parametrize("operation", ["describe_limits", "describe_endpoints"])
 def test_the_account_answers(ddb, operation):
     assert getattr(ddb, operation)()
+
+
+def test_an_imported_table_is_a_table_of_the_lab(ddb, client, lab, name):
+    s3 = client("s3")
+    s3.create_bucket(Bucket="exports")
+    s3.put_object(Bucket="exports", Key="one.json", Body=b'{"Item": {"pk": {"S": "a"}}}\n')
+    ddb.import_table(
+        S3BucketSource={"S3Bucket": "exports"},
+        InputFormat="DYNAMODB_JSON",
+        TableCreationParameters={
+            "TableName": name,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+            "BillingMode": "PAY_PER_REQUEST",
+        },
+    )
+    for _ in range(50):
+        if name in ddb.list_tables()["TableNames"] and ddb.scan(TableName=name)["Count"]:
+            break
+        time.sleep(0.1)
+    assert ddb.scan(TableName=name)["Items"] == [{"pk": {"S": "a"}}]
+    assert ddb.describe_table(TableName=name)["Table"]["TableId"]
+    ddb.delete_table(TableName=name)
 
 
 def test_other_services_answer(client):

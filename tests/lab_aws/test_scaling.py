@@ -196,10 +196,8 @@ def test_consumption_is_published_by_the_minute(ddb, client, lab, make):
 def test_percentiles_of_put_metric_data(client, lab):
     cloudwatch = client("cloudwatch")
     now = datetime.datetime.fromtimestamp(lab.clock()["now"], datetime.UTC)
-    for value in range(1, 101):
-        cloudwatch.put_metric_data(
-            Namespace="Own", MetricData=[{"MetricName": "wait", "Value": value, "Timestamp": now}]
-        )
+    data = [{"MetricName": "wait", "Value": value, "Timestamp": now} for value in range(1, 101)]
+    cloudwatch.put_metric_data(Namespace="Own", MetricData=data)
     (point,) = cloudwatch.get_metric_statistics(
         Namespace="Own",
         MetricName="wait",

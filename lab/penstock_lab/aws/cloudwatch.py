@@ -76,7 +76,9 @@ def _bins(
 
     for minute, slot in metrics.series((backend.region_name, namespace, name, tuple(sorted(wanted.items())))):
         if start <= minute * 60 < end:
-            into(minute * 60.0).add(slot.count, slot.total, slot.low, slot.high, slot.samples)
+            # A minute too old to have kept its samples counts with its mean.
+            samples = slot.samples or [slot.total / slot.count]
+            into(minute * 60.0).add(slot.count, slot.total, slot.low, slot.high, samples)
     for datum in backend.get_all_metrics():
         if datum.namespace != namespace or datum.name != name:
             continue
@@ -229,6 +231,6 @@ def _has(dimensions: dict[str, str], wanted: list[dict[str, str]]) -> bool:
 def install() -> None:
     """Puts these in place of moto's, so that every protocol the clients speak serves them."""
     response = responses.CloudWatchResponse
-    response.get_metric_statistics = get_metric_statistics  # type: ignore[method-assign]
-    response.get_metric_data = get_metric_data  # type: ignore[method-assign]
-    response.list_metrics = list_metrics  # type: ignore[method-assign]
+    response.get_metric_statistics = get_metric_statistics
+    response.get_metric_data = get_metric_data
+    response.list_metrics = list_metrics

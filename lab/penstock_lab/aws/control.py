@@ -32,7 +32,7 @@ def _answer(method: str, path: str, query: str, body: bytes) -> Any:
         case "GET", "health":
             return {"status": "ok", "pid": os.getpid(), "uptime": round(time.monotonic() - _STARTED, 3)}
         case "GET", "faults":
-            return {"faults": [rule.as_dict() for rule in faults.list()]}
+            return {"faults": [rule.as_dict() for rule in faults.rules()]}
         case "POST", "faults":
             return faults.add(_object(body)).as_dict()
         case "DELETE", "faults":

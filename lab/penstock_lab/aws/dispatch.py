@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from . import control
 from .calls import calls
 from .clock import clock
@@ -146,7 +148,7 @@ def crc32(body: bytes) -> str:
 
 
 def _dumps(content: Any) -> bytes:
-    return _ENCODER.encode(content).encode()
+    return orjson.dumps(content, default=_default, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _default(value: Any) -> Any:
@@ -155,9 +157,6 @@ def _default(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         return value.replace(tzinfo=datetime.UTC).timestamp()
     raise TypeError(f"{type(value).__name__} cannot be answered as JSON")
-
-
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_default)
 
 
 def _check_credentials(request: Request) -> None:

@@ -14,7 +14,7 @@ from .dispatch import Answer
 from .errors import AwsError
 from .request import Request
 
-_application = DomainDispatcherApplication(create_backend_app)  # type: ignore[arg-type]
+_application = DomainDispatcherApplication(create_backend_app)
 
 
 def call_moto(request: Request) -> Answer:

@@ -81,7 +81,7 @@ class Faults:
             self._rules.append(rule)
         return rule
 
-    def list(self) -> list[Rule]:
+    def rules(self) -> list[Rule]:
         with self._lock:
             self._drop_ended()
             return list(self._rules)

@@ -91,7 +91,7 @@ def install() -> None:
         _check_state(self, arn)
         return plaintext, arn
 
-    backend.decrypt = guarded_decrypt  # type: ignore[method-assign]
+    backend.decrypt = guarded_decrypt
 
 
 def _guarded(function: Any) -> Any:

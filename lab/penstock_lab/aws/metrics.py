@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import threading
 from typing import Any
 
 Key = tuple[str, str, str, tuple[tuple[str, str], ...]]  # region, namespace, metric, sorted dimensions
 
 # Samples kept a minute for percentiles; beyond that the distribution is thinned, sum and count stay exact.
-_SAMPLES = 512
-_MINUTES = 3 * 60 * 24
+_SAMPLES = 256
+# Minutes that keep their samples, and minutes that are kept at all.
+_DETAILED = 180
+_MINUTES = 3 * 24 * 60
 
 
 class Minute:
@@ -51,6 +54,8 @@ class Metrics:
             slot = series.get(minute)
             if slot is None:
                 slot = series[minute] = Minute()
+                if len(series) > _DETAILED:
+                    series[next(itertools.islice(reversed(series), _DETAILED, None))].samples = []
                 while len(series) > _MINUTES:
                     series.popitem(last=False)
             slot.add(value)
@@ -69,13 +74,6 @@ class Metrics:
         with self.lock:
             slot: Any = self._series.get((region, namespace, name, tuple(sorted(dimensions.items()))), {}).get(minute)
             return slot.total if slot else 0.0
-
-    def forget(self, dimensions: dict[str, str]) -> None:
-        """Drops what is known of a resource that is gone, so that one made anew starts without a past."""
-        gone = set(dimensions.items())
-        with self.lock:
-            for key in [k for k in self._series if gone <= set(k[3])]:
-                del self._series[key]
 
 
 metrics = Metrics()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .clock import clock
-from .dispatch import Dispatcher
+from .dispatch import Answer, Dispatcher
 
 # The endpoint never calls out, and moto must not look for real credentials when its session loads models.
 os.environ.setdefault("AWS_ACCESS_KEY_ID", "lab")
@@ -57,8 +57,14 @@ def _keep_journals(request: Request) -> None:
     backend = _backend(request)
     with backend.lock:
         for table in backend.tables.values():
-            if table.journal_from is None:  # type: ignore[attr-defined]
-                table.journal_from = clock.now()  # type: ignore[attr-defined]
+            if table.journal_from is None:
+                table.journal_from = clock.now()
+
+
+def _fallback(request: Request) -> Answer:
+    if request.service == "kms":
+        kms.provide_lab_key(request.account, request.region)
+    return fallback.call_moto(request)
 
 
 def build_dispatcher() -> Dispatcher:
@@ -68,7 +74,7 @@ def build_dispatcher() -> Dispatcher:
         **autoscaling.handlers(_scaling),
         ("resourcegroupstaggingapi", "GetResources"): _get_resources,
     }
-    dispatcher = Dispatcher(handlers, fallback.call_moto)
+    dispatcher = Dispatcher(handlers, _fallback)
     past = stale.Past(handlers, _keep_journals)
     dispatcher.before_write, dispatcher.stale_answer = past.before_write, past.answer
     return dispatcher
@@ -76,10 +82,10 @@ def build_dispatcher() -> Dispatcher:
 
 def _dynamodb() -> None:
     for _, _, backend in list(_backends.iter_backends()):
-        with backend.lock:  # type: ignore[attr-defined]
-            backend.settle(clock.now())  # type: ignore[attr-defined]
-        _sweeper.sweep(backend)  # type: ignore[arg-type]
-        _observer.observe(backend)  # type: ignore[arg-type]
+        with backend.lock:
+            backend.settle(clock.now())
+        _sweeper.sweep(backend)
+        _observer.observe(backend)
 
 
 def _autoscaling() -> None:

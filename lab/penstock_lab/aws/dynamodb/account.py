@@ -26,5 +26,5 @@ def describe_endpoints(backend: LabDynamoDB, request: Request) -> dict[str, Any]
 
 def no_kinesis_destinations(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
     """The lab has no Kinesis; a table that exists has no destinations."""
-    table = find(backend, request.parameters["TableName"])  # type: ignore[index]
+    table = find(backend, request.parameters["TableName"])
     return {"TableName": table.name, "KinesisDataStreamDestinations": []}

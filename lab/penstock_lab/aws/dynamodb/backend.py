@@ -68,7 +68,7 @@ class LabDynamoDB(_Backend):
         table = self.tables.get(table_name)
         if table is None:
             raise AwsError("ResourceNotFoundException", "Requested resource not found")
-        return table  # type: ignore[return-value]
+        return table
 
     def active_table(self, table_name: str) -> LabTable:
         """A table that items can be read from and written to: not one that is being made or deleted."""
@@ -76,6 +76,28 @@ class LabDynamoDB(_Backend):
         if table.status in ("CREATING", "DELETING"):
             raise AwsError("ResourceNotFoundException", "Requested resource not found")
         return table
+
+    def create_table(self, name: str, schema: Any, attr: Any, **more: Any) -> LabTable:
+        """For moto's own callers, ImportTable and CloudFormation: the table is ACTIVE at once."""
+        spec = {
+            "KeySchema": schema,
+            "AttributeDefinitions": attr,
+            "BillingMode": more.get("billing_mode"),
+            "ProvisionedThroughput": more.get("throughput"),
+            "GlobalSecondaryIndexes": more.get("global_indexes"),
+            "LocalSecondaryIndexes": more.get("indexes"),
+            "Tags": more.get("tags"),
+            "DeletionProtectionEnabled": more.get("deletion_protection_enabled"),
+        }
+        with self.lock:
+            if name in self.tables:
+                raise AwsError("ResourceInUseException", f"Table already exists: {name}")
+            table = LabTable(self, name, spec, clock.now())
+            table.status = "ACTIVE"
+            if more.get("streams"):
+                table.start_stream(more["streams"], table.created)
+            self.tables[name] = table
+            return table
 
     def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
         self.get_table(arn).tag_map.update(tags)
@@ -152,5 +174,5 @@ def install() -> BackendDict[LabDynamoDB]:
         tracked.instances_tracked = _Untracked()
     table_models.utcnow = clock.utcnow
     backends = BackendDict(LabDynamoDB, "dynamodb")
-    models.dynamodb_backends = responses.dynamodb_backends = streams.dynamodb_backends = backends  # type: ignore[assignment]
+    models.dynamodb_backends = responses.dynamodb_backends = streams.dynamodb_backends = backends
     return backends

@@ -29,7 +29,7 @@ def _table(backend: LabDynamoDB, name: str) -> LabTable:
 
 
 def describe_continuous_backups(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    table = _table(backend, request.parameters["TableName"])  # type: ignore[index]
+    table = _table(backend, request.parameters["TableName"])
     return {"ContinuousBackupsDescription": _continuous(table, clock.now())}
 
 
@@ -224,15 +224,15 @@ def _backup(backend: LabDynamoDB, arn: str) -> Backup:
     backup = backend.backups_by_arn.get(arn)
     if backup is None:
         raise AwsError("BackupNotFoundException", f"Backup not found: {arn}")
-    return backup  # type: ignore[no-any-return]
+    return backup
 
 
 def describe_backup(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    return {"BackupDescription": _description(_backup(backend, request.parameters["BackupArn"]))}  # type: ignore[index]
+    return {"BackupDescription": _description(_backup(backend, request.parameters["BackupArn"]))}
 
 
 def delete_backup(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    backup = _backup(backend, request.parameters["BackupArn"])  # type: ignore[index]
+    backup = _backup(backend, request.parameters["BackupArn"])
     if backup.status == "CREATING":
         raise AwsError("BackupInUseException", f"Backup is being created: {backup.arn}")
     if backup.arn in backend.restoring.values():

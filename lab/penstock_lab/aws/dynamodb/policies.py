@@ -78,7 +78,7 @@ def put_resource_policy(backend: LabDynamoDB, request: Request) -> dict[str, Any
 
 
 def get_resource_policy(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    arn = request.parameters["ResourceArn"]  # type: ignore[index]
+    arn = request.parameters["ResourceArn"]
     table = _table(backend, arn)
     if table.policy is None:
         raise _not_found(arn)

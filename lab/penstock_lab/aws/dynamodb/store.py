@@ -165,9 +165,7 @@ class LabTable(_Table):
         self.journal: collections.deque[tuple[float, DynamoType, DynamoType | None, Item | None]] = collections.deque()
         # The oldest moment the journal can go back to; None while nothing is kept.
         self.journal_from: float | None = None
-        self.global_indexes: list[LabIndex] = [  # type: ignore[assignment]
-            LabIndex(s, self) for s in spec.get("GlobalSecondaryIndexes") or ()
-        ]
+        self.global_indexes: list[LabIndex] = [LabIndex(s, self) for s in spec.get("GlobalSecondaryIndexes") or ()]
 
     def start_stream(self, specification: dict[str, Any], now: float) -> None:
         self.stream_specification = {"StreamEnabled": True, "StreamViewType": specification["StreamViewType"]}
@@ -281,9 +279,9 @@ class LabTable(_Table):
             was, will = index.holds(old), index.holds(new)
             index.count += will - was
             if was:
-                index.bytes -= index.projected_size(old)  # type: ignore[arg-type]
+                index.bytes -= index.projected_size(old)
             if will:
-                index.bytes += index.projected_size(new)  # type: ignore[arg-type]
+                index.bytes += index.projected_size(new)
 
     def roll_back(self, hash_key: DynamoType, range_key: DynamoType | None, old: Item | None) -> None:
         """Takes back a commit of a transaction that failed, without a trace in journal, stream or meter."""

@@ -200,7 +200,7 @@ def encryption(backend: LabDynamoDB, spec: dict[str, Any] | None) -> dict[str, A
 
 
 def describe_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    return {"Table": describe(find(backend, request.parameters["TableName"]), clock.now())}  # type: ignore[index]
+    return {"Table": describe(find(backend, request.parameters["TableName"]), clock.now())}
 
 
 def list_tables(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def list_tables(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
 
 def delete_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
     now = clock.now()
-    table = find(backend, request.parameters["TableName"])  # type: ignore[index]
+    table = find(backend, request.parameters["TableName"])
     if table.status == "DELETING":
         return {"TableDescription": _deleting(table, now)}
     check_idle(table)

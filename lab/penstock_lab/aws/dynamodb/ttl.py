@@ -69,7 +69,7 @@ def describe(table: LabTable) -> dict[str, Any]:
 
 
 def describe_time_to_live(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    return {"TimeToLiveDescription": describe(find(backend, request.parameters["TableName"]))}  # type: ignore[index]
+    return {"TimeToLiveDescription": describe(find(backend, request.parameters["TableName"]))}
 
 
 class Sweeper:
@@ -80,13 +80,13 @@ class Sweeper:
 
     def sweep(self, backend: LabDynamoDB) -> None:
         now = clock.now()
-        for table in [t for t in list(backend.tables.values()) if t.ttl_status == "ENABLED"]:  # type: ignore[attr-defined]
+        for table in [t for t in list(backend.tables.values()) if t.ttl_status == "ENABLED"]:
             key = (backend.region_name, table.name)
-            if self._next.get(key, 0.0) > now or not table.count:  # type: ignore[attr-defined]
+            if self._next.get(key, 0.0) > now or not table.count:
                 continue
             self._next[key] = now + settings.ttl_delete_s
             with backend.lock:
-                self._sweep_table(backend, table, now)  # type: ignore[arg-type]
+                self._sweep_table(backend, table, now)
 
     def _sweep_table(self, backend: LabDynamoDB, table: LabTable, now: float) -> None:
         started = time.monotonic()
