@@ -32,6 +32,17 @@ def knows(desired: Desired, observed: Observed) -> bool:
     return status.table_arn == table.arn and int(status.created_at.timestamp()) == int(table.created_at.timestamp())
 
 
+def unread(desired: Desired, observed: Observed) -> bool:
+    """Whether it is not known yet whose table it is: only its tags could tell, and they are still to be read."""
+    return (
+        observed.table is not None
+        and observed.tags is None
+        and observed.partial
+        and not knows(desired, observed)
+        and not _restored(desired, observed)
+    )
+
+
 def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     """Whether the plan may touch the table, or the sentence that says why not."""
     table = observed.table
@@ -62,8 +73,9 @@ def _restored(desired: Desired, observed: Observed) -> bool:
     asked, table = desired.status.restore, observed.table
     if asked is None or table is None:
         return False
+    # A table that came from nowhere is somebody else's, made while the restore was refused.
     source = table.restored_from
-    same = not source or source == asked.source or source.endswith(f"/{asked.source}")
+    same = source == asked.source or source.endswith(f"/{asked.source}")
     young = table.created_at is None or (asked.started_at - table.created_at).total_seconds() < 120
     return same and young
 

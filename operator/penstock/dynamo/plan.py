@@ -14,7 +14,7 @@ from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
-from penstock.dynamo.ownership import Claim, claim
+from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When
 
@@ -26,6 +26,9 @@ UNUSUAL = 600
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The plan for one table. See engine.plan for its parts."""
+    if unread(desired, observed):
+        sentence = f"Reading whose table {desired.table_name} is."
+        return Plan(waits=(Wait(Reason.PROGRESSING, sentence, poll(observed, now)),))
     if desired.absent:
         return removal.plan(desired, observed, poll(observed, now))
     if observed.table is None:

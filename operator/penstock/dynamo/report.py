@@ -9,7 +9,7 @@ from typing import Any
 from penstock.api.conditions import ConditionType, Reason
 from penstock.aws.dynamodb import ON_DEMAND, Table
 from penstock.dynamo import changes, facets
-from penstock.dynamo.ownership import Claim, claim
+from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
@@ -48,6 +48,8 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
 
 
 def _ours(desired: Desired, observed: Observed) -> bool:
+    if unread(desired, observed):
+        return observed.table is not None and observed.table.arn == desired.status.table_arn
     found = claim(desired, observed)
     return not isinstance(found, Refusal) and found in (Claim.OURS, Claim.ADOPT)
 
@@ -273,7 +275,7 @@ def _fields(
 def _table_fields(
     desired: Desired, status: Mapping[str, Any], observed: Observed, table: Table, now: datetime
 ) -> dict[str, Any]:
-    managed = _managed(desired, table)
+    managed = _managed(desired, observed, table)
     named: dict[str, Any] = {
         "tableName": table.name,
         "tableArn": table.arn,
@@ -295,12 +297,13 @@ def _table_fields(
     return {k: v for k, v in named.items() if v not in (None, "")}
 
 
-def _managed(desired: Desired, table: Table) -> dict[str, list[str]]:
+def _managed(desired: Desired, observed: Observed, table: Table) -> dict[str, list[str]]:
     """What came from the spec and is, or may still be, in AWS."""
     before = desired.status.managed
     indexes = {i.name for i in desired.spec.global_indexes or ()}
     indexes |= {n for n in (before.indexes if before else ()) if table.index(n) is not None}
-    tags = set(desired.spec.tags or ()) | set(before.tags if before and desired.spec.tags is None else ())
+    tags = set(desired.spec.tags or ())
+    tags |= {k for k in (before.tags if before else ()) if observed.tags is None or k in observed.tags}
     found = {"indexes": sorted(indexes), "tags": sorted(tags)}
     return {k: v for k, v in found.items() if v}
 
