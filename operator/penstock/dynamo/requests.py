@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from penstock.api.dynamotable import (
@@ -29,6 +30,7 @@ AWS_MANAGED_KEY = "alias/aws/dynamodb"
 POLICY_NAME = "penstock-target-tracking"
 
 
+@lru_cache(maxsize=64)
 def aws_word(word: str) -> str:
     """A CamelCase enum value as AWS writes it: NewAndOldImages becomes NEW_AND_OLD_IMAGES."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", word).upper()

@@ -7,9 +7,10 @@ the status writer. A pass is level-triggered: it may be run at any moment, any n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
-import uuid
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,10 +30,16 @@ from penstock.engine.store import Store
 
 log = logging.getLogger(__name__)
 
+# Passes are numbered within a process; the prefix tells processes apart in one log.
+_PROCESS = secrets.token_hex(2)
+_PASSES = itertools.count(1)
+
 # A pass that goes on finding runnable steps would be a plan that does not converge; the rest waits for the next pass.
 ROUNDS = 6
 # A throttled or unreachable AWS is told on the object only when it lasts: before that, writing it would be noise at the worst moment.
 PATIENCE = 3
+# Seconds: a first status may wait so long for the next look.
+SOON = 1.5
 _TRANSIENT = (Meaning.THROTTLED, Meaning.UNAVAILABLE, Meaning.BUSY, Meaning.UNKNOWN)
 # These say nothing about the step that met them; the other steps would fail alike.
 _GENERAL = (Meaning.THROTTLED, Meaning.UNAVAILABLE, Meaning.DENIED)
@@ -91,7 +98,7 @@ class Loop:
                 await asyncio.sleep(3600)
             loop = asyncio.get_running_loop()
             self.running[key] = began = loop.time()
-            token = logs.current_object.set(str(key)), logs.current_pass.set(uuid.uuid4().hex[:8])
+            token = logs.current_object.set(str(key)), logs.current_pass.set(f"{_PROCESS}-{next(_PASSES):x}")
             outcome = "ok"
             try:
                 again = await self.reconcile(key, priority)
@@ -244,6 +251,9 @@ class Loop:
         report = replace(report, fields=fields)
         if mode is not meta.Mode.RECONCILE:
             report = _only_looking(report, mode, outcome.plan)
+        if outcome.done and trouble is None and not obj.get("status") and report.again <= SOON:
+            # Whatever was begun is looked at again at once; a burst of new objects is told once and not twice.
+            return report.again
         looked = await self._tell(key, obj, report)
         return again if again is not None else looked
 
