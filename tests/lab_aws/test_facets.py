@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from .conftest import schema
+
 
 def ttl(enabled: bool, attribute: str = "at") -> dict[str, object]:
     return {"TimeToLiveSpecification": {"Enabled": enabled, "AttributeName": attribute}}
@@ -51,6 +53,19 @@ def test_tags(ddb, client, lab, make, refused):
     assert len(paged) == 26
     refused("ValidationException", ddb.tag_resource, ResourceArn=arn, Tags=[{"Key": "aws:x", "Value": ""}])
     refused("ResourceNotFoundException", ddb.list_tags_of_resource, ResourceArn=f"{arn}-nothing")
+
+
+def test_tags_of_a_table_that_is_being_made(ddb, lab, name, refused):
+    arn = ddb.create_table(TableName=name, **schema(Tags=[{"Key": "a", "Value": "b"}]))["TableDescription"]["TableArn"]
+    assert refused("ResourceNotFoundException", ddb.tag_resource, ResourceArn=arn, Tags=[]) == (
+        f"Requested resource not found: ResourcArn: {arn} not found"
+    )
+    assert len(ddb.list_tags_of_resource(ResourceArn=arn)["Tags"]) == 1
+    lab.settings(tags_while_creating=False)
+    refused("ResourceNotFoundException", ddb.list_tags_of_resource, ResourceArn=arn)
+    lab.clock(advance=11)
+    assert len(ddb.list_tags_of_resource(ResourceArn=arn)["Tags"]) == 1
+    ddb.delete_table(TableName=name)
 
 
 def test_tagged_tables_come_in_pages(ddb, client, lab, make):

@@ -38,6 +38,8 @@ class Settings:
     restore_items_per_s: float = 0.0
     # After a table becomes ACTIVE AWS refuses UpdateContinuousBackups for a while ("Backups are being enabled").
     backups_enable_s: float = 0.0
+    # Whether the tags of a table that is being made can be read; AWS has been seen to answer that it is not there.
+    tags_while_creating: bool = True
     ttl_change_s: float = 1.0
     # A second change of the TTL inside this interval is refused (AWS: about an hour).
     ttl_interval_s: float = 3600.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import AwsError
+from ..errors import AwsError, validation
 from ..request import Request
+from ..settings import settings
 from . import refusals
 from .backend import LabDynamoDB
 from .store import LabTable
@@ -13,27 +14,25 @@ from .store import LabTable
 _PAGE = 10
 
 
-def _tagged(backend: LabDynamoDB, arn: str) -> LabTable:
+def _tagged(backend: LabDynamoDB, arn: str, *, ready: bool = True) -> LabTable:
+    """The table of an ARN; with ``ready`` not one that is being made, which AWS answers is not there."""
     if not arn.startswith("arn:"):
-        raise refusals.validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
-    try:
-        return backend.get_table(arn)
-    except AwsError:
+        raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    table = backend.tables.get(arn.rpartition("/")[2])
+    if table is None or (ready and table.status == "CREATING"):
+        raise AwsError("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
+    if ready and table.status == "DELETING":
         raise AwsError(
-            "ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found"
-        ) from None
+            "ResourceInUseException",
+            f"Attempt to change a resource which is still in use: Table is being deleted: {table.name}",
+        )
+    return table
 
 
 def tag_resource(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
     parameters = request.parameters or {}
     table = _tagged(backend, parameters["ResourceArn"])
     refusals.check_tags(parameters["Tags"], table.tag_map)
-    if table.status in ("CREATING", "DELETING"):
-        raise AwsError(
-            "ResourceInUseException",
-            f"Attempt to change a resource which is still in use: Table is being {table.status.lower()[:-3]}ed: "
-            f"{table.name}",
-        )
     table.tag_map.update({t["Key"]: t["Value"] for t in parameters["Tags"]})
     return {}
 
@@ -49,7 +48,7 @@ def untag_resource(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
 def list_tags_of_resource(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
     """Ten tags a page."""
     parameters = request.parameters or {}
-    table = _tagged(backend, parameters["ResourceArn"])
+    table = _tagged(backend, parameters["ResourceArn"], ready=not settings.tags_while_creating)
     keys = sorted(table.tag_map)
     start = parameters.get("NextToken") or ""
     keys = [key for key in keys if key > start]
