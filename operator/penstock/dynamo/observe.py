@@ -62,7 +62,7 @@ class Observer:
             # An edit may mend what AWS refused.
             memory.held.clear()
             memory.generation = desired.generation
-        if self._may_assume(desired, memory):
+        if not look.only and self._may_assume(desired, memory):
             return Observed(
                 assumed=True, kms=await self._key(desired, look.priority), held=dict(memory.held), since=memory.since
             )

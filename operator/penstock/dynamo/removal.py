@@ -33,6 +33,7 @@ def plan(desired: Desired, observed: Observed, poll: float) -> Plan:
                 Refusal(
                     Reason.DELETION_PROTECTED,
                     f"Deletion waits: AWS deletion protection of table {table.name} is on; set spec.deletionProtection: false to let it go.",
+                    again=15.0,
                 ),
             )
         )

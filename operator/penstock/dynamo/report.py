@@ -44,7 +44,7 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
         _stalled(plan, trouble),
         *_recoverable(desired, status, observed, ours, now),
     )
-    return Report(told, fields, _notes(status, state, trouble), again)
+    return Report(told, fields, _notes(status, state, plan, trouble), again)
 
 
 def _ours(desired: Desired, observed: Observed) -> bool:
@@ -234,19 +234,15 @@ def _todo(plan: Plan) -> str:
 
 
 def _again(observed: Observed | None, plan: Plan, next_look: float) -> float:
-    if observed is not None and observed.assumed:
-        return 1.0 if plan.runnable else 30.0
-    polls = [w.poll for w in plan.waits if w.poll is not None]
-    if polls:
-        return min(polls)
-    if plan.refusals or plan.waits:
-        return (
-            15.0
-            if any(r.reason in (Reason.WAITING_FOR_DEPENDENCY, Reason.DELETION_PROTECTED) for r in plan.refusals)
-            else 60.0
-        )
+    soon = [w.poll for w in plan.waits if w.poll is not None] + [r.again for r in plan.refusals]
+    if soon:
+        return max(1.0, min(soon))
+    if plan.waits:
+        return 60.0
     if observed is not None and observed.partial:
         return 20.0
+    if observed is not None and observed.assumed and not plan.runnable:
+        return 30.0
     return 1.0 if plan.runnable else next_look
 
 
@@ -351,7 +347,7 @@ def _observed(table: Table, observed: Observed) -> dict[str, Any] | None:
     return found or None
 
 
-def _notes(status: Mapping[str, Any], ready: Condition, trouble: Trouble | None) -> tuple[Note, ...]:
+def _notes(status: Mapping[str, Any], ready: Condition, plan: Plan, trouble: Trouble | None) -> tuple[Note, ...]:
     """Told once, when it begins: what keeps the object from its desired state, and that it no longer serves."""
     known = conditions.find(status, ConditionType.READY)
     stalled = conditions.find(status, ConditionType.STALLED)
@@ -366,6 +362,12 @@ def _notes(status: Mapping[str, Any], ready: Condition, trouble: Trouble | None)
         and trouble is None
     ):
         found.append(Note(ready.reason, ready.message, warning=True))
+    before = (status.get("plan") or {}).get("refused") or ()
+    found += [
+        Note(r.reason, r.sentence, warning=True)
+        for r in plan.refusals
+        if r.sentence not in before and r.reason != Reason.BUSY
+    ]
     return tuple(found)
 
 

@@ -43,10 +43,15 @@ class Invalid(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Look:
-    """How to observe. fresh: forget what is known and read everything (a forced pass). priority: whose tokens the reads may take."""
+    """How to observe.
+
+    fresh: forget what is known and read everything (a forced pass). priority: whose tokens the reads may take. only: the plan will not be run, so
+    nothing may be assumed that running it would find out.
+    """
 
     fresh: bool = False
     priority: Priority = Priority.NORMAL
+    only: bool = False
 
 
 @dataclass(frozen=True)

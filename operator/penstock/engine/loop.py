@@ -40,9 +40,12 @@ ROUNDS = 6
 PATIENCE = 3
 # Seconds: a first status may wait so long for the next look.
 SOON = 1.5
+# Seconds between two looks at an object whose plan is not run.
+LOOKING = 60.0
 _TRANSIENT = (Meaning.THROTTLED, Meaning.UNAVAILABLE, Meaning.BUSY, Meaning.UNKNOWN)
-# These say nothing about the step that met them; the other steps would fail alike.
-_GENERAL = (Meaning.THROTTLED, Meaning.UNAVAILABLE, Meaning.DENIED)
+# These say nothing about the step that met them; the other steps would fail alike. A denial of one action is another matter.
+_GENERAL = (Meaning.THROTTLED, Meaning.UNAVAILABLE)
+_CREDENTIALS = (Reason.CREDENTIALS_MISSING, Reason.CREDENTIALS_EXPIRED)
 
 
 class Loop:
@@ -163,9 +166,10 @@ class Loop:
     ) -> float | None:
         deleting = "deletionTimestamp" in obj["metadata"]
         forced = forced_token(obj)
-        look = Look(fresh=forced is not None, priority=priority)
+        look = Look(fresh=forced is not None, priority=priority, only=mode is not meta.Mode.RECONCILE)
         outcome: Outcome[Any] = Outcome(None, Plan())
         done: list[Step] = []
+        failed: dict[str, Trouble] = {}
         for _ in range(ROUNDS):
             try:
                 observed = await kind.observe(desired, look)
@@ -177,14 +181,21 @@ class Loop:
             outcome = Outcome(observed, plan, None, tuple(done))
             if mode is not meta.Mode.RECONCILE or not plan.runnable or self._stopping:
                 break
+            stuck = next((failed[s.summary] for s in plan.runnable if s.summary in failed), None)
+            if stuck is not None:
+                outcome = Outcome(observed, plan, stuck, tuple(done))
+                break
             if not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
                 # Before the first AWS write: what is made must be found again when the object is deleted.
                 obj = await self._add_finalizer(key, obj)
-            ran, trouble_met, obj = await self._act(kind, key, obj, desired, plan)
+            ran, refused, obj = await self._act(kind, key, obj, desired, plan)
             done += ran
-            if trouble_met is not None:
-                outcome = Outcome(observed, plan, trouble_met, tuple(done))
+            failed |= refused
+            met = next((t for t in refused.values() if _general(t)), None)
+            if met is not None:
+                outcome = Outcome(observed, plan, met, tuple(done))
                 break
+            # What one step met, the next plan tells and lays aside, so that the other steps need not wait for it.
         if deleting and outcome.plan.gone and outcome.trouble is None and mode is meta.Mode.RECONCILE:
             await self._release(key, obj)
             return None
@@ -192,9 +203,10 @@ class Loop:
 
     async def _act(
         self, kind: Kind[Any, Any], key: Key, obj: Object, desired: Any, plan: Plan
-    ) -> tuple[list[Step], Trouble | None, Object]:
+    ) -> tuple[list[Step], dict[str, Trouble], Object]:
+        """Run what may run now. Returns the steps that were done, what the others met by their summary, and the object."""
         ran: list[Step] = []
-        met: Trouble | None = None
+        met: dict[str, Trouble] = {}
         for step in plan.runnable:
             if step.intent is not None:
                 obj = await self._write_status(key, obj, {**(obj.get("status") or {}), **step.intent})
@@ -208,8 +220,8 @@ class Loop:
                     trouble.sentence,
                     extra={"code": trouble.code, "request_id": trouble.request_id},
                 )
-                met = met or trouble
-                if trouble.meaning in _GENERAL:
+                met[step.summary] = trouble
+                if _general(trouble):
                     break
                 continue
             metrics.STEPS.labels(key.kind, step.operation, "ok").inc()
@@ -318,6 +330,10 @@ class Loop:
         return self.store.wrote(key, written)
 
 
+def _general(trouble: Trouble) -> bool:
+    return trouble.meaning in _GENERAL or trouble.reason in _CREDENTIALS
+
+
 def forced_token(obj: Object) -> str | None:
     """The value of penstock.dev/reconcile-at that no pass has answered yet, or None."""
     token = (obj["metadata"].get("annotations") or {}).get(meta.RECONCILE_AT)
@@ -399,7 +415,8 @@ def _only_looking(report: Report, mode: meta.Mode, plan: Plan) -> Report:
         else c
         for c in told
     )
-    return replace(report, conditions=told, fields=fields, notes=())
+    # Nothing will be different in a second: only somebody else can change what is looked at.
+    return replace(report, conditions=told, fields=fields, notes=(), again=max(report.again, LOOKING))
 
 
 def _true(condition: Condition) -> bool:
