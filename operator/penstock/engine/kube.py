@@ -137,14 +137,7 @@ class Kube:
 
     async def _authorization(self) -> dict[str, str]:
         """The bearer token, read again whenever the client library says so (a pod's token is renewed every hour)."""
-        hook = self.configuration.refresh_api_key_hook
-        if hook is not None:
-            found = hook(self.configuration)
-            if asyncio.iscoroutine(found):
-                await found
-        token = self.configuration.get_api_key_with_prefix("BearerToken") or self.configuration.get_api_key_with_prefix(
-            "authorization"
-        )
+        token = await self.configuration.get_api_key_with_prefix("BearerToken")
         return {"Authorization": token} if token else {}
 
     async def merge_patch(
