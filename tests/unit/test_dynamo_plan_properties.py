@@ -1,0 +1,556 @@
+"""The invariants of the plan, over histories of edits, crashes, refusals and other people's doings on a model of AWS."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from dynamo_model import Aws, Index, Table
+from dynamo_world import (
+    EFFORT,
+    POLICY,
+    UID,
+    ModelAccount,
+    Operator,
+    assert_managed,
+    differences,
+    manifest,
+    parsed,
+    specs,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from penstock.api.dynamotable import DynamoTableSpec
+from penstock.api.meta import OWNER_TAG
+from penstock.aws.dynamodb import (
+    Backup,
+    ContinuousBackups,
+    Insights,
+    KeySchema,
+    KmsKey,
+    ScalingTarget,
+    TimeToLive,
+    Units,
+)
+from penstock.aws.dynamodb import Index as SeenIndex
+from penstock.aws.dynamodb import Table as SeenTable
+from penstock.dynamo.kind import DynamoTables
+from penstock.dynamo.state import Held, Observed
+from penstock.engine.plan import When
+
+
+def examples(count: int) -> settings:
+    return settings(
+        deadline=None,
+        max_examples=max(5, int(count * EFFORT)),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+FOREIGN_TAG, FOREIGN_INDEX = "their-tag", "their-index"
+
+
+def account() -> Aws:
+    aws = Aws()
+    aws.keys = {"alias/orders": "Enabled", "alias/aws/dynamodb": "Enabled"}
+    return aws
+
+
+def assert_as_desired(operator: Operator) -> None:
+    spec = operator.spec
+    assert differences(operator.aws, spec, operator.table, operator.owner) == []
+
+
+# What somebody else does, behind the operator's back and past AWS's own rules
+
+
+def _drop_index(table: Table) -> None:
+    for name in sorted(n for n in table.indexes if n != FOREIGN_INDEX)[:1]:
+        del table.indexes[name]
+        table.ends.pop(f"index:{name}", None)
+        used = {e["AttributeName"] for s in Aws._schemas(table) for e in s}
+        table.types = {k: v for k, v in table.types.items() if k in used}
+
+
+def _other_projection(table: Table) -> None:
+    for index in table.indexes.values():
+        if index.name != FOREIGN_INDEX:
+            index.projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["theirs"]}
+
+
+def _add_index(table: Table) -> None:
+    units = (3, 3) if table.billing == "PROVISIONED" else (0, 0)
+    schema = [{"AttributeName": "f0", "KeyType": "HASH"}]
+    table.indexes[FOREIGN_INDEX] = Index(FOREIGN_INDEX, schema, {"ProjectionType": "ALL"}, units)
+    table.types["f0"] = "S"
+
+
+def _switch(table: Table) -> None:
+    table.billing = "PAY_PER_REQUEST" if table.billing == "PROVISIONED" else "PROVISIONED"
+    units = (9, 9) if table.billing == "PROVISIONED" else (0, 0)
+    table.units, table.caps = units, (-1, -1)
+    for index in table.indexes.values():
+        index.units, index.caps = units, (-1, -1)
+
+
+def _set(**values: Any) -> Callable[[Table], None]:
+    def change(table: Table) -> None:
+        vars(table).update(copy.deepcopy(values))
+
+    return change
+
+
+MEDDLING: dict[str, Callable[[Table], None]] = {
+    "drop an index": _drop_index,
+    "another projection": _other_projection,
+    "add an index": _add_index,
+    "switch the mode": _switch,
+    "protect": _set(protected=True),
+    "unprotect": _set(protected=False),
+    "another class": _set(table_class="STANDARD_INFREQUENT_ACCESS"),
+    "another stream": _set(stream="OLD_IMAGE", streams=7),
+    "no stream": _set(stream=""),
+    "another key": _set(key="arn:aws:kms:us-east-1:123456789012:key/theirs"),
+    "another ttl": _set(ttl="theirs", ttl_status="ENABLED", ttl_changed=None),
+    "no ttl": _set(ttl_status="DISABLED", ttl_changed=None),
+    "no recovery": _set(pitr=False),
+    "short recovery": _set(pitr=True, pitr_days=1),
+    "another policy": _set(policy='{"Version": "2012-10-17", "Statement": []}'),
+    "insights": _set(insights={"": "ENABLED"}),
+    "add a tag": lambda table: table.tags.update({FOREIGN_TAG: "x"}),
+    "another tag": lambda table: table.tags.update({k: "theirs" for k in table.tags if k != OWNER_TAG}),
+    "no owner's tag": lambda table: table.tags.pop(OWNER_TAG, None),  # type: ignore[dict-item,return-value]
+    "caps": _set(caps=(77, 77)),
+}
+
+
+def unmanaged(spec: DynamoTableSpec, table: Table, operator: Operator) -> dict[str, Any]:
+    """What the spec does not name, with its value."""
+    found: dict[str, Any] = {
+        "foreign indexes": {n: (i.schema, i.projection) for n, i in table.indexes.items() if n == FOREIGN_INDEX},
+        "foreign tags": {k: v for k, v in table.tags.items() if k not in operator.named_tags and k != OWNER_TAG},
+    }
+    if spec.global_indexes is None:
+        found["indexes"] = {n: (i.schema, i.projection, i.warm) for n, i in table.indexes.items()}
+    if spec.tags is None:
+        found["tags"] = {k: v for k, v in table.tags.items() if k != OWNER_TAG}
+    if spec.capacity is None:
+        found["capacity"] = (table.billing, table.units, table.caps, copy.deepcopy(operator.aws.targets))
+    if spec.wants_pitr is None:
+        found["recovery"] = (table.pitr, table.pitr_days)
+    if spec.ttl is None:
+        found["ttl"] = (table.ttl, table.ttl_status)
+    if spec.contributor_insights is None:
+        found["insights"] = table.insights.get("", "DISABLED")
+    for name, value in {
+        "deletion_protection": table.protected,
+        "table_class": table.table_class,
+        "stream": (table.stream, table.streams),
+        "encryption": table.key,
+        "resource_policy": table.policy,
+        "warm_throughput": table.warm,
+    }.items():
+        if getattr(spec, name) is None:
+            found[name] = value
+    return found
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("edit"), specs()),
+    st.tuples(st.just("passes"), st.integers(1, 4)),
+    st.tuples(st.just("crash"), st.none()),
+    st.tuples(st.just("time"), st.sampled_from([1, 5, 20])),
+    st.tuples(st.just("meddle"), st.sampled_from(sorted(MEDDLING))),
+    st.tuples(st.just("faults"), st.integers(0, 3)),
+)
+
+
+def live(operator: Operator, event: str, value: Any) -> None:
+    """One event of a table's life."""
+    aws = operator.aws
+    aws.settle()
+    table = aws.tables.get("orders")
+    match event:
+        case "edit":
+            operator.edit(value)
+        case "passes":
+            for _ in range(value):
+                operator.one_pass()
+                aws.advance(2)
+        case "crash":
+            operator.one_pass(crash=True)
+        case "time":
+            aws.advance(value)
+        case "meddle" if table is not None:
+            MEDDLING[value](table)
+        case "faults":
+            # Every so many-th call of the next pass fails, before or after it had its effect.
+            left = [value]
+
+            def fail(operation: str, parameters: Any) -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise ClientError(
+                        {
+                            "Error": {"Code": "InternalServerError", "Message": ""},
+                            "ResponseMetadata": {"HTTPStatusCode": 500},
+                        },  # type: ignore[typeddict-item]
+                        operation,
+                    )
+
+            aws.faults.append(fail)
+            operator.one_pass()
+            aws.faults.clear()
+
+
+@given(specs(), st.lists(EVENTS, max_size=8), specs())
+@examples(40)
+def test_whatever_happened_plan_and_act_reach_the_spec_and_touch_nothing_else(
+    first: dict[str, Any], history: list[tuple[str, Any]], last: dict[str, Any]
+) -> None:
+    operator = Operator(account(), manifest(first))
+    for event, value in history:
+        live(operator, event, value)
+    operator.edit(last)
+    operator.one_pass()
+    operator.aws.advance(120)
+    operator.aws.settle()
+    spec = operator.spec
+    before = unmanaged(spec, operator.table, operator)
+    operator.converge()
+    assert_as_desired(operator)
+    assert unmanaged(spec, operator.table, operator) == before
+    assert operator.left_over() == set()
+
+
+@given(specs(), st.lists(st.sampled_from(sorted(MEDDLING)), max_size=5), specs(adopt=True))
+@examples(20)
+def test_an_adopted_table_becomes_what_the_spec_says_and_nothing_else_of_it_changes(
+    theirs: dict[str, Any], meddling: list[str], ours: dict[str, Any]
+) -> None:
+    aws = account()
+    maker = Operator(aws, manifest(theirs), uid="another")
+    maker.converge()
+    for change in meddling:
+        MEDDLING[change](maker.table)
+    del maker.table.tags
+    maker.table.tags = {"their-tag": "x", "team": "theirs"}
+    operator = Operator(aws, manifest(ours))
+    spec = operator.spec
+    before = unmanaged(spec, operator.table, operator)
+    calls = len(aws.calls)
+    plan, _ = operator.one_pass()
+    assert plan.runnable == (), "the first pass only shows"
+    assert len(aws.calls) == calls
+    operator.converge()
+    assert_as_desired(operator)
+    assert unmanaged(spec, operator.table, operator) == before
+    theirs_indexes = {i["name"] for i in theirs.get("globalIndexes", ())} - operator.named_indexes
+    assert theirs_indexes <= set(operator.table.indexes), "their indexes never stood in our spec"
+
+
+@given(specs(), specs(), st.sampled_from(["", "cluster-2/shop/DynamoTable/orders/1234"]))
+@examples(10)
+def test_a_table_that_is_not_ours_is_never_touched(theirs: dict[str, Any], ours: dict[str, Any], tag: str) -> None:
+    aws = account()
+    maker = Operator(aws, manifest(theirs), uid="another")
+    maker.converge()
+    maker.table.tags = {OWNER_TAG: tag} if tag else {}
+    before = copy.deepcopy(maker.table)
+    operator = Operator(aws, manifest(ours, adopt=True) if tag else manifest(ours))
+    for _ in range(3):
+        plan, report = operator.one_pass()
+        assert plan.steps == ()
+        assert plan.refusals
+        assert report.conditions[0].reason == ("NotOwned" if tag else "AlreadyExists")
+    operator.delete()
+    plan, _ = operator.one_pass()
+    assert plan.gone
+    assert plan.steps == ()
+    assert maker.table == before
+
+
+@pytest.mark.parametrize("policy", ["Snapshot", "Retain", "Delete"])
+@given(data=st.data())
+@examples(8)
+def test_removal_keeps_what_must_be_kept_and_ends(policy: str, data: st.DataObject) -> None:
+    aws = account()
+    operator = Operator(aws, manifest(data.draw(specs(deletionPolicy=policy))))
+    for event, value in data.draw(st.lists(EVENTS.filter(lambda e: e[0] != "edit"), max_size=5)):
+        live(operator, event, value)
+    aws.settle()
+    existed = "orders" in aws.tables
+    operator.delete()
+    spec = operator.spec
+
+    def guard(operation: str, parameters: Any) -> None:
+        if operation != "DeleteTable":
+            return
+        assert policy != "Retain"
+        if policy == "Snapshot":
+            states = [b["BackupStatus"] for b in aws.backups.values()]
+            assert "AVAILABLE" in states, "deleted before the final backup was there"
+
+    aws.faults.append(guard)
+    protected = existed and operator.table.protected and spec.deletion_protection is not False and policy != "Retain"
+    for attempt in range(60):
+        plan, _ = operator.one_pass(crash=attempt % 3 == 1)
+        if plan.gone:
+            break
+        if protected and not plan.waits:
+            assert [r.reason for r in plan.refusals] == ["DeletionProtected"]
+            assert plan.steps == ()
+            operator.table.protected = protected = False
+        aws.advance(2)
+    assert plan.gone
+    if not existed:
+        assert aws.backups == {}
+    elif policy == "Retain":
+        assert OWNER_TAG not in operator.table.tags
+        assert aws.backups == {}
+    else:
+        assert "orders" not in aws.tables
+        assert aws.targets == {}, "scalable targets outlive their table in AWS"
+        assert len(aws.backups) == (policy == "Snapshot")
+
+
+@given(specs(), specs(), st.sampled_from(["Backup", "Time"]), st.booleans())
+@examples(12)
+def test_a_restored_table_becomes_what_its_spec_says(
+    source: dict[str, Any], spec: dict[str, Any], kind: str, crash: bool
+) -> None:
+    aws = account()
+    maker = Operator(
+        aws, {**manifest(source, pointInTimeRecovery={}), "metadata": {"name": "source", "namespace": "shop"}}
+    )
+    maker.converge()
+    if kind == "Backup":
+        aws.call("dynamodb", "CreateBackup", {"TableName": "source", "BackupName": "one"})
+        aws.advance(60)
+        origin = {"backupArn": next(iter(aws.backups))}
+    else:
+        origin = {"tableName": "source", "time": "2026-11-01T12:00:30Z"}
+    operator = Operator(aws, manifest(spec, restoreFrom=origin))
+    # The process dies after AWS was asked: nothing but the intent tells that the table is ours.
+    operator.one_pass(crash=crash)
+    operator.converge()
+    assert_as_desired(operator)
+    assert aws.writes.count("RestoreTableFromBackup") + aws.writes.count("RestoreTableToPointInTime") == 1
+
+
+def test_a_table_that_came_by_in_the_meantime_is_not_taken_for_the_restored_one() -> None:
+    aws = account()
+    arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01489602797149-73d8d5bc"
+    operator = Operator(aws, manifest(restoreFrom={"backupArn": arn}))
+    operator.one_pass()
+    assert "restore" in operator.status, "the intent is written before AWS is asked"
+    assert aws.tables == {}, "there is no such backup"
+    Operator(aws, manifest(), uid="another").converge()
+    aws.tables["orders"].tags = {}
+    plan, _ = operator.one_pass()
+    assert plan.steps == ()
+    assert [r.reason for r in plan.refusals] == ["AlreadyExists"]
+    operator.delete()
+    assert operator.one_pass()[0].gone
+    assert "orders" in aws.tables
+
+
+# States that no history need lead to
+
+STATES = ["CREATING", "ACTIVE", "UPDATING", "DELETING", "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"]
+NUMBERS = st.builds(Units, st.integers(0, 50), st.integers(0, 50))
+SEEN_INDEX = st.builds(
+    SeenIndex,
+    name=st.sampled_from(["ix-a", "ix-b", "ix-c", "ix-z"]),
+    key=st.sampled_from([KeySchema("a0"), KeySchema("a1", "pk"), KeySchema("pk", "a0")]),
+    projection=st.sampled_from(["ALL", "KEYS_ONLY", "INCLUDE"]),
+    attributes=st.sampled_from([frozenset(), frozenset(["n1"])]),
+    status=st.sampled_from(["ACTIVE", "ACTIVE", "CREATING", "DELETING", "UPDATING"]),
+    backfilling=st.booleans(),
+    units=NUMBERS,
+    caps=NUMBERS,
+    warm=NUMBERS,
+)
+SEEN_TABLE = st.builds(
+    SeenTable,
+    name=st.just("orders"),
+    arn=st.just("arn:aws:dynamodb:us-east-1:123456789012:table/orders"),
+    id=st.sampled_from(["", "id-1"]),
+    status=st.sampled_from([*STATES, "ACTIVE", "UPDATING"]),
+    created_at=st.sampled_from([None, NOON]),
+    key=st.sampled_from([KeySchema("pk", "sk"), KeySchema("pk", "sk"), KeySchema("pk")]),
+    types=st.sampled_from([{"pk": "S", "sk": "N", "a0": "S"}, {"pk": "S", "sk": "N"}, {"pk": "N", "sk": "N"}]),
+    billing=st.sampled_from(["PAY_PER_REQUEST", "PROVISIONED"]),
+    units=NUMBERS,
+    caps=NUMBERS,
+    warm=NUMBERS,
+    decreases_today=st.integers(0, 30),
+    indexes=st.lists(SEEN_INDEX, max_size=4, unique_by=lambda i: i.name).map(tuple),
+    stream_view=st.sampled_from(["", "NEW_IMAGE", "KEYS_ONLY"]),
+    sse_type=st.sampled_from(["", "KMS"]),
+    sse_key=st.sampled_from(["", "arn:aws:kms:us-east-1:123456789012:key/orders"]),
+    sse_status=st.sampled_from(["", "ENABLED", "UPDATING"]),
+    table_class=st.sampled_from(["STANDARD", "STANDARD_INFREQUENT_ACCESS"]),
+    protected=st.booleans(),
+    restored_from=st.sampled_from(["", "arn:x"]),
+    restoring=st.booleans(),
+)
+OWNER = f"cluster-1/shop/DynamoTable/orders/{UID}"
+SEEN = st.builds(
+    Observed,
+    table=st.one_of(st.none(), SEEN_TABLE, SEEN_TABLE, SEEN_TABLE),
+    assumed=st.just(False),
+    ttl=st.one_of(
+        st.none(),
+        st.builds(
+            TimeToLive,
+            st.sampled_from(["ENABLED", "ENABLING", "DISABLED", "DISABLING"]),
+            st.sampled_from(["", "exp", "x"]),
+        ),
+    ),
+    backups=st.one_of(st.none(), st.builds(ContinuousBackups, st.booleans(), st.sampled_from([0, 7, 35]))),
+    tags=st.one_of(
+        st.none(),
+        st.just({OWNER_TAG: OWNER}),
+        st.just({OWNER_TAG: OWNER, "team": "x", "foreign": "y"}),
+        st.just({"foreign": "y"}),
+        st.just({OWNER_TAG: "a/b/c/d/e"}),
+        st.just({OWNER_TAG: OWNER.replace(UID, "earlier")}),
+    ),
+    policy=st.sampled_from([None, "", "{}", "no json"]),
+    insights=st.one_of(
+        st.none(),
+        st.builds(
+            Insights,
+            st.dictionaries(
+                st.sampled_from(["", "ix-a"]), st.sampled_from(["ENABLED", "ENABLING", "DISABLED", "FAILED"])
+            ),
+        ),
+    ),
+    scaling=st.sampled_from(
+        [None, (), (ScalingTarget("table/orders", "dynamodb:table:ReadCapacityUnits", 1, 9, "theirs", 50.0),)]
+    ),
+    kms=st.one_of(
+        st.none(),
+        st.builds(
+            KmsKey,
+            st.just("alias/orders"),
+            st.just("arn:k"),
+            st.sampled_from(["Enabled", "Disabled", "PendingDeletion", "Missing"]),
+        ),
+    ),
+    final_backup=st.one_of(
+        st.none(), st.builds(Backup, st.just("arn:b"), st.just("b"), st.sampled_from(["CREATING", "AVAILABLE"]))
+    ),
+    final_backup_read=st.booleans(),
+    since=st.sampled_from([None, NOON - timedelta(hours=1)]),
+    held=st.dictionaries(
+        st.sampled_from(
+            ["turn deletion protection on", "turn TTL on (exp)", "delete table orders", "create table orders"]
+        ),
+        st.builds(
+            Held,
+            st.just("Refused"),
+            st.just("no"),
+            st.sampled_from([NOON - timedelta(1), NOON + timedelta(1)]),
+            st.integers(1, 3),
+            st.booleans(),
+            st.booleans(),
+        ),
+    ),
+    partial=st.booleans(),
+)
+STATUSES = st.sampled_from(
+    [
+        {},
+        {"tableId": "id-1", "tableArn": "arn:aws:dynamodb:us-east-1:123456789012:table/orders"},
+        {"tableId": "id-1", "tableArn": "arn:x", "managed": {"indexes": ["ix-a", "ix-z"], "tags": ["team", "gone"]}},
+        {"restore": {"source": "arn:x", "startedAt": "2026-11-01T12:00:00Z"}},
+    ]
+)
+
+
+@given(specs(), SEEN, STATUSES, st.booleans(), st.booleans(), st.sampled_from(["Snapshot", "Retain", "Delete"]))
+@examples(150)
+def test_a_plan_is_pure_and_lawful_in_every_state(
+    spec: dict[str, Any], observed: Observed, status: dict[str, Any], absent: bool, adopt: bool, policy: str
+) -> None:
+    operator = Operator(account(), manifest(spec, adopt=adopt, deletionPolicy=policy), status=status)
+    operator.named_indexes |= {"ix-a", "ix-z"}
+    operator.named_tags |= {"team", "gone"}
+    if absent:
+        operator.delete()
+    desired = operator.desired()
+    before = copy.deepcopy((desired, observed))
+    plan = operator.kind.plan(desired, observed, NOON)
+    assert (desired, observed) == before
+    assert plan == operator.kind.plan(desired, observed, NOON)
+    another = DynamoTables(ModelAccount(operator.aws), "cluster-1")  # type: ignore[arg-type]
+    assert plan == another.plan(another.desired(operator.obj), copy.deepcopy(observed), NOON)
+    table = observed.table
+    updates = [s for s in plan.steps if s.operation == "UpdateTable" and s.when is When.NOW]
+    assert len(updates) <= 1
+    if updates and not absent:
+        assert table is not None
+        assert table.status in ("ACTIVE", "UPDATING")
+    for step in plan.steps:
+        assert_managed(step, desired)
+        if step.when is When.NOW:
+            held = observed.held.get(step.summary)
+            assert absent or held is None or held.until <= NOON, "a step that rests must not run"
+    if table is not None:
+        _lawful_for_somebody_elses(operator, observed, plan)
+    if absent:
+        _lawful_removal(policy, observed, plan)
+
+
+def _lawful_for_somebody_elses(operator: Operator, observed: Observed, plan: Any) -> None:
+    tag = (observed.tags or {}).get(OWNER_TAG)
+    if tag is not None and tag not in (OWNER, OWNER.replace(UID, "earlier")):
+        assert plan.steps == (), "it belongs to another object"
+        assert plan.gone or plan.refusals
+
+
+def _lawful_removal(policy: str, observed: Observed, plan: Any) -> None:
+    deletes = [s for s in plan.runnable if s.operation == "DeleteTable"]
+    if policy == "Retain":
+        assert {s.operation for s in plan.steps} <= {"UntagResource"}
+    if deletes:
+        assert observed.table is not None
+        assert observed.table.status not in ("CREATING", "UPDATING", "DELETING")
+        assert not observed.table.protected
+        assert not observed.scaling
+        if policy == "Snapshot":
+            assert observed.final_backup is not None
+            assert observed.final_backup.status == "AVAILABLE"
+    if observed.table is None:
+        assert plan.gone
+
+
+def test_tags_that_could_not_be_read_are_no_proof_that_a_table_is_not_ours() -> None:
+    """A deletion that meets an empty bucket must not let go of the object, or the table is orphaned."""
+    operator = Operator(account(), manifest())
+    operator.converge()
+    operator.delete()
+    observed = operator.observed(operator.desired())
+    # The status that names the table was never written; a background pass found no token to read the tags with.
+    operator.status = {}
+    unread = replace(observed, tags=None, partial=True, final_backup=None, final_backup_read=False)
+    plan = operator.kind.plan(operator.desired(), unread, NOON)
+    assert not plan.gone
+    assert plan.waits
+    operator.deleted_at = ""
+    plan = operator.kind.plan(operator.desired(), unread, NOON)
+    assert plan.refusals == (), "nor that it is somebody else's"
+    assert plan.waits
+
+
+def test_policies_of_the_strategies_are_good() -> None:
+    assert parsed(manifest(resourcePolicy=POLICY)).spec.resource_policy is not None
