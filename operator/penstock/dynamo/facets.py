@@ -274,6 +274,11 @@ def _scaling(desired: Desired, have: tuple[ScalingTarget, ...] | None, table: Ta
                     requests.scaling_policy(target),
                     f"track {target.target:g} % utilisation of {what}",
                     facet="scaling",
+                    drift=_drift(
+                        desired, f"Target utilisation of {what}", f"{before.target:g} %", f"{target.target:g} %"
+                    )
+                    if before is not None
+                    else "",
                 )
             )
     found += [_deregister(target) for key, target in known.items() if key not in wanted]
