@@ -10,7 +10,7 @@ from penstock.api.dynamotable import CapacityMode, GlobalIndex, Throughput
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, Index, KmsKey, Table, Units
 from penstock.dynamo import requests
 from penstock.dynamo.state import Desired, Observed
-from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consent_hash
+from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consent_hash, consents
 
 
 @dataclass
@@ -300,8 +300,9 @@ def _replacement(table: Table, index: GlobalIndex, have: Index) -> Step:
 def _consent(desired: Desired, replacements: list[Step], found: Updates) -> None:
     if not replacements:
         return
-    token = consent_hash([s.summary for s in replacements])
-    if desired.approved == token:
+    subjects = [s.summary for s in replacements]
+    token = consent_hash(subjects)
+    if consents(desired.approved, subjects):
         found.steps += [replace(s, when=When.NOW, told=("Replacing", f"Approved: {s.summary}.")) for s in replacements]
         return
     found.steps += replacements

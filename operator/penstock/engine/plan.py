@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.api.plan import Effect, When
 
-__all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash"]
+__all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash", "consents"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Twelve hex digits over the steps that need consent; what `penstock.dev/approve` must carry to let them run."""
+        """What `penstock.dev/approve` must carry to let the steps run that need consent."""
         return consent_hash([s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
 
     def as_status(self) -> dict[str, Any] | None:
@@ -105,5 +105,14 @@ class Plan:
 
 
 def consent_hash(subjects: list[str]) -> str:
-    """The approval token for what the subjects say. Only what is consented to goes in, so that an unrelated edit does not void an approval."""
-    return hashlib.sha256(json.dumps(subjects).encode()).hexdigest()[:12]
+    """The approval token for what the subjects say: twelve hex digits for each, joined by '.'.
+
+    Only what is consented to goes in, so that an unrelated edit does not void an approval; and each on its own, so that what was approved together
+    stays approved while it is carried out one after the other.
+    """
+    return ".".join(hashlib.sha256(json.dumps([subject]).encode()).hexdigest()[:12] for subject in subjects)
+
+
+def consents(approved: str, subjects: list[str]) -> bool:
+    """Whether an approval token covers all that the subjects say."""
+    return set(consent_hash(subjects).split(".")) <= set(approved.split("."))
