@@ -122,14 +122,14 @@ def refusal(stage: Stage) -> None:
 def crash(stage: Stage) -> None:
     """kill -9 in the middle of a creation: the next process finishes it, and nothing happens twice."""
     stage.say(
-        "A table is applied, and the operator is killed -9 when AWS has taken CreateTable and before anything else."
+        "A table is applied, and the operator is killed -9 while AWS makes it: CreateTable is sent, and nothing after it."
     )
     manifest = stage.write("invoices.yaml", _INVOICES)
     before = stage.lab.operator_pid
     stage.shell(f"kubectl apply -f {manifest}")
     stage.until(
-        "AWS has taken CreateTable",
-        lambda: ("CreateTable" in _operations(stage, "invoices"), _operations(stage, "invoices")),
+        "AWS has taken CreateTable, and the object says so",
+        lambda: (bool(_object(stage, "invoices").get("status", {}).get("tableArn")), _operations(stage, "invoices")),
         20,
     )
     pid = stage.lab.operator_pid
@@ -183,6 +183,14 @@ def restore(stage: Stage) -> None:
     manifest = stage.write("orders.yaml", f"{text}  restoreFrom:\n    backupArn: {backups[0]['BackupArn']}\n")
     stage.shell(f"tail -n 2 {manifest}")
     stage.shell(f"kubectl apply -f {manifest}")
+    stage.until(
+        "the object says that it is being restored",
+        lambda: (
+            _condition(stage, "orders", "Ready").get("reason") == "Restoring",
+            _condition(stage, "orders", "Ready"),
+        ),
+        10,
+    )
     stage.shell("kubectl wait --for=condition=Ready ddb/orders --timeout=90s")
     stage.shell("kubectl get ddb")
     again = _items(stage)
