@@ -275,7 +275,11 @@ def _indexes(desired: Desired, table: Table, found: Updates) -> None:
     replacements: list[Step] = []
     for index in wanted:
         have = table.index(index.name)
-        if have is None:
+        clash = _clash(desired, index, table)
+        if clash is not None:
+            # Before anything is deleted for a replacement that AWS would then refuse to make.
+            found.refusals.append(clash)
+        elif have is None:
             body = {"Create": requests.global_index(index, provisioned)}
             drift = f"Index {index.name} was gone and is made again." if desired.settled else ""
             step = _index_step(table, body, f"create index {index.name}", drift=drift)
@@ -287,6 +291,24 @@ def _indexes(desired: Desired, table: Table, found: Updates) -> None:
             replacements.append(_replacement(table, index, have))
     _consent(desired, replacements, found)
     found.steps += missing
+
+
+def _clash(desired: Desired, index: GlobalIndex, table: Table) -> Refusal | None:
+    """One attribute has one type in a table; an index that somebody else made keeps the one that it has."""
+    for foreign in (table.index(name) for name in foreign_indexes(desired, table)):
+        for attribute in (a for a in (index.partition, index.sort) if a is not None):
+            kind = table.types.get(attribute.name, "")
+            if (
+                foreign is not None
+                and attribute.name in (foreign.key.partition, foreign.key.sort)
+                and kind != requests.TYPES[attribute.type]
+            ):
+                return Refusal(
+                    Reason.INVALID,
+                    f"Index {index.name} cannot have {attribute.name} as {attribute.type}: index {foreign.name}, which is not in the spec, "
+                    f"has it as {kind}; write that type or another attribute, or add {foreign.name} to spec.globalIndexes.",
+                )
+    return None
 
 
 def _replacement(table: Table, index: GlobalIndex, have: Index) -> Step:
