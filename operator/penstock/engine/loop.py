@@ -188,7 +188,11 @@ class Loop:
             if not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
                 # Before the first AWS write: what is made must be found again when the object is deleted.
                 obj = await self._add_finalizer(key, obj)
+            before = obj
             ran, refused, obj = await self._act(kind, key, obj, desired, plan)
+            if obj is not before:
+                # An intent was written: what it says of the steps that ran is part of what is wanted from now on.
+                desired = kind.desired(obj)
             done += ran
             failed |= refused
             met = next((t for t in refused.values() if _general(t)), None)
