@@ -101,9 +101,12 @@ class Dispatcher:
             # A handler that leaves a request to moto answers None.
             answer = self.fallback(request) if content is None else self._json(request, 200, _dumps(content))
         for rule in late:
-            if rule.when == "after":
+            if rule.when == "after" and rule.kind != "latency":
                 _fail(request, rule)
         calls.record(clock.now(), request.name, request.key, answer[0], "" if answer[0] < 400 else _code(answer))
+        for rule in late:
+            if rule.kind == "latency":
+                time.sleep(rule.seconds)
         return answer
 
     def _check_rate(self, operation: str) -> None:
@@ -173,7 +176,7 @@ def _run_faults(request: Request) -> list[Rule]:
     """Runs the rules that act before the request; gives back those that act on or after it."""
     late = []
     for rule in faults.hit(request.service, request.operation, request.key):
-        if rule.kind == "latency":
+        if rule.kind == "latency" and rule.when == "before":
             time.sleep(rule.seconds)
         elif rule.kind == "stale" or rule.when == "after":
             late.append(rule)

@@ -21,7 +21,7 @@ class Rule:
     ``Describe*``; key is a glob on the resource's name (a table, say). rate is the share of matching requests that are
     hit. count ends the rule after that many hits, expires after that many real seconds. seconds is the added latency
     or how far a stale answer lies back. status and code replace the answer's own. when is ``before`` or ``after``: a
-    request dropped or failed ``after`` has taken effect.
+    request dropped, failed or delayed ``after`` has taken effect.
     """
 
     kind: str
