@@ -188,6 +188,9 @@ class Loop:
             if not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
                 # Before the first AWS write: what is made must be found again when the object is deleted.
                 obj = await self._add_finalizer(key, obj)
+                if meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
+                    # The object is gone already: whatever was made for it now would be nobody's.
+                    return None
             before = obj
             ran, refused, obj = await self._act(kind, key, obj, desired, plan)
             if obj is not before:
@@ -250,9 +253,7 @@ class Loop:
     ) -> float:
         trouble = outcome.trouble
         again: float | None = None
-        if trouble is None:
-            self._failures.pop(key, None)
-        else:
+        if trouble is not None:
             again = self._retry(key, trouble.meaning)
             if trouble.retry_after is not None:
                 again = max(1.0, trouble.retry_after)
@@ -269,8 +270,12 @@ class Loop:
             report = _only_looking(report, mode, outcome.plan)
         if outcome.done and trouble is None and not obj.get("status") and report.again <= SOON:
             # Whatever was begun is looked at again at once; a burst of new objects is told once and not twice.
+            self._failures.pop(key, None)
             return report.again
         looked = await self._tell(key, obj, report)
+        if trouble is None:
+            # Only now: a status that cannot be written is a failure too, and is retried ever more rarely.
+            self._failures.pop(key, None)
         return again if again is not None else looked
 
     async def _tell(self, key: Key, obj: Object, report: Report) -> float:
@@ -351,11 +356,7 @@ def merge_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dic
         old = before.get(key)
         if key in before and old == value:
             continue
-        patch[key] = (
-            merge_difference(old, value)
-            if isinstance(old, Mapping) and isinstance(value, Mapping) and old and value
-            else value
-        )
+        patch[key] = merge_difference(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return patch
 
 
