@@ -40,9 +40,14 @@ def main() -> None:
     lock = threading.Lock()
 
     def call(operation: str, **parameters: object) -> dict:
-        with lock:
-            counts[operation] += 1
-        return getattr(client, operation)(**parameters)
+        while True:
+            with lock:
+                counts[operation] += 1
+            try:
+                return getattr(client, operation)(**parameters)
+            except client.exceptions.LimitExceededException:
+                # DynamoDB allows 500 tables in transition at once.
+                time.sleep(0.5)
 
     def delete(name: str) -> None:
         call("delete_table", TableName=name)
