@@ -39,8 +39,8 @@ class Actor:
     account: Account
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def act(self, desired: Desired, memory: Memory, step: Step) -> None:
-        """Perform the step. Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again."""
+    async def act(self, desired: Desired, memory: Memory, step: Step) -> str:
+        """Perform the step; returns AWS's request id. Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again."""
         priority = Priority.URGENT if desired.absent else Priority.NORMAL
         try:
             answer = await self.account.call(
@@ -51,12 +51,13 @@ class Actor:
             memory.drop("table", step.facet)
             memory.must_look = True
             if trouble.code in _LOOK_AGAIN.get(step.operation, ()):
-                return
+                return trouble.request_id
             refined = _refine(step, trouble)
             memory.refuse(step.summary, refined, self.clock(), random.random())
             raise refined from trouble
         memory.accept(step.summary, self.clock())
         _absorb(memory, step, answer, asyncio.get_running_loop().time())
+        return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))
 
 
 def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:

@@ -113,8 +113,8 @@ class DynamoTables:
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
         return planning.plan(desired, observed, now)
 
-    async def act(self, desired: Desired, step: Step) -> None:
-        await self._actor.act(desired, self._memory(desired), step)
+    async def act(self, desired: Desired, step: Step) -> str:
+        return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         return reporting.report(obj, desired, outcome, now, self._observer.next_look())

@@ -218,7 +218,7 @@ class Loop:
             if step.intent is not None:
                 obj = await self._write_status(key, obj, {**(obj.get("status") or {}), **step.intent})
             try:
-                await kind.act(desired, step)
+                request = await kind.act(desired, step)
             except Trouble as trouble:
                 metrics.STEPS.labels(key.kind, step.operation, str(trouble.meaning)).inc()
                 log.warning(
@@ -232,7 +232,7 @@ class Loop:
                     break
                 continue
             metrics.STEPS.labels(key.kind, step.operation, "ok").inc()
-            log.info(step.summary, extra={"operation": step.operation})
+            log.info(step.summary, extra={"operation": step.operation, "request_id": request})
             ran.append(step)
             if step.drift:
                 metrics.DRIFT.labels(key.kind).inc()
