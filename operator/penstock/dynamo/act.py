@@ -40,7 +40,10 @@ class Actor:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def act(self, desired: Desired, memory: Memory, step: Step) -> str:
-        """Perform the step; returns AWS's request id. Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again."""
+        """Perform the step; returns AWS's request id.
+
+        Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again.
+        """
         priority = Priority.URGENT if desired.absent else Priority.NORMAL
         try:
             answer = await self.account.call(
@@ -131,6 +134,10 @@ def _refine(step: Step, trouble: Trouble) -> Trouble:
         what = "a decrease of capacity" if "ProvisionedThroughput" in step.parameters else "this change"
         sentence = f"AWS does not allow {what} now ({trouble.sentence}); the operator tries again every five minutes."
         return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, 300.0)
+    if step.operation == "CreateTable" and trouble.reason == Reason.LIMIT_REACHED:
+        # Hundreds of tables wait for the same places, which come free one by one; to double the pauses would leave them empty.
+        sentence = f"{trouble.sentence} The operator tries again every few seconds."
+        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, random.uniform(2, 6))
     if (
         step.operation in ("CreateTable", "UpdateTable")
         and "kms" in text
