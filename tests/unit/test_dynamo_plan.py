@@ -568,8 +568,6 @@ def test_a_restore_names_its_source_and_leaves_word_first(name: str) -> None:
     assert step.operation == operation
     assert step.parameters == {
         "TargetTableName": "orders",
-        "BillingModeOverride": "PROVISIONED",
-        "ProvisionedThroughputOverride": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 4},
         "SSESpecificationOverride": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": "alias/orders"},
         **parameters,
     }

@@ -172,16 +172,16 @@ def create_table(desired: Desired) -> dict[str, Any]:
 
 
 def restore_table(desired: Desired) -> tuple[str, dict[str, Any]]:
-    """The operation that restores the table, and its parameters. Tags, TTL, PITR, streams and autoscaling are not restored by AWS."""
+    """The operation that restores the table, and its parameters. Tags, TTL, PITR, streams and autoscaling are not restored by AWS.
+
+    Provisioned units are set afterwards: in the restore AWS wants them for every index of the source, which only the source knows.
+    """
     spec = desired.spec
     source = spec.restore_from
     assert source is not None
     body: dict[str, Any] = {"TargetTableName": desired.table_name}
     if spec.capacity_mode is CapacityMode.ON_DEMAND:
         body["BillingModeOverride"] = "PAY_PER_REQUEST"
-    elif spec.capacity_mode is CapacityMode.PROVISIONED and spec.capacity:
-        body["BillingModeOverride"] = "PROVISIONED"
-        body["ProvisionedThroughputOverride"] = units(spec.capacity.read, spec.capacity.write)
     if spec.encryption is not None and spec.encryption.kms_key is not None:
         body["SSESpecificationOverride"] = encryption(spec.encryption.kms_key)
     if source.backup_arn is not None:
