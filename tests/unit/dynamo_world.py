@@ -454,6 +454,7 @@ def _capacity_pairs(aws: Aws, spec: DynamoTableSpec, table: Table) -> Iterator[t
     have_scaled = {
         key: (t["MinCapacity"], t["MaxCapacity"], {"TargetValue": t["policies"][POLICY_NAME]["TargetValue"]})
         for key, t in aws.targets.items()
+        if f"{key[0]}/".startswith(f"table/{table.name}/")
     }
     yield "autoscaling", have_scaled, scaled
 

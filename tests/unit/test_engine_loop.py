@@ -346,6 +346,24 @@ async def test_a_trouble_that_lasts_is_told_and_is_over_when_it_is_over() -> Non
 
 
 @virtual
+async def test_a_pass_that_got_further_is_no_repeated_failure() -> None:
+    things = Things()
+    parts = "".join(f"+{n}" for n in range(8))
+    async with operating(Bench([things])) as bench:
+        missing = [f"Set-{n}" for n in range(8)]
+
+        def hook(what: str, name: str) -> None:
+            if what in missing[1:2]:
+                del missing[:1]
+                raise throttled()
+
+        things.hook = hook
+        bench.create("a", {"value": "one" + parts})
+        await asyncio.sleep(30)
+        assert bench.ready("a"), "eight failures, each after something was done: the delays do not grow"
+
+
+@virtual
 async def test_a_new_object_learns_of_its_trouble_at_once() -> None:
     things = Things()
     async with operating(Bench([things])) as bench:

@@ -82,9 +82,9 @@ class Inventory:
             except Trouble as trouble:
                 if trouble.meaning is not Meaning.DENIED and trouble.code != UNSUPPORTED:
                     raise
-                # Without the tagging API each table's tags are forgotten and so read again with its next pass, paced by their own bucket.
+                # Without the tagging API each table's tags are read again with its next pass, paced by their own bucket.
                 for table in tables:
-                    table.memory.drop("tags")
+                    table.memory.expire("tags")
                 continue
             for table in tables:
                 if table.arn not in tags or table.memory.age("tags", began) < 0:
@@ -92,9 +92,10 @@ class Inventory:
                 before = table.memory.get("tags")
                 if before is MISSING or dict(before or {}) != tags[table.arn]:
                     # The tagging API lags; a change is read again from the table itself before anything is decided.
-                    table.memory.drop("tags")
                     if before is MISSING:
                         table.memory.put("tags", tags[table.arn], began)
+                    else:
+                        table.memory.expire("tags")
                     woken.append(table.key)
         return woken
 

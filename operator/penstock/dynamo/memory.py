@@ -46,6 +46,10 @@ class Memory:
         for facet in facets:
             self.facets.pop(facet, None)
 
+    def expire(self, facet: str) -> None:
+        """Have the facet read again with the next pass, also one that is usually read for all tables at once."""
+        self.facets[facet] = (self.facets[facet][0] if facet in self.facets else None, float("-inf"))
+
     def clear(self) -> None:
         self.facets.clear()
         self.held.clear()

@@ -111,10 +111,10 @@ def _synced(
     ready: Condition,
 ) -> Condition:
     kind = ConditionType.SYNCED
+    if trouble is not None and (observed is None or (ours and not desired.absent)):
+        return Condition(kind, False, trouble.reason, trouble.sentence)
     if desired.absent or not ours:
         return Condition(kind, False, ready.reason, ready.message)
-    if trouble is not None:
-        return Condition(kind, False, trouble.reason, trouble.sentence)
     if plan.empty:
         known = conditions.find(status, kind)
         if (
@@ -287,7 +287,7 @@ def _table_fields(
         "lastBillingModeSwitch": timestamp(table.on_demand_since) if table.on_demand_since else None,
         "capacityDecreasesLeft": None if table.billing == ON_DEMAND else decreases_left(table.decreases_today, now),
         "streamArn": table.stream_arn,
-        "observed": _observed(table, observed),
+        "observed": _observed(status, table, observed),
         "managed": managed or None,
     }
     return {k: v for k, v in named.items() if v not in (None, "")}
@@ -332,7 +332,7 @@ def _restorable(status: Mapping[str, Any], observed: Observed) -> dict[str, str]
     return dict(before) if timedelta(0) <= moved < RESTORABLE_EVERY else fresh
 
 
-def _observed(table: Table, observed: Observed) -> dict[str, Any] | None:
+def _observed(status: Mapping[str, Any], table: Table, observed: Observed) -> dict[str, Any] | None:
     found: dict[str, Any] = {}
     if table.billing != ON_DEMAND:
         found |= {"readUnits": table.units.read, "writeUnits": table.units.write}
@@ -342,8 +342,10 @@ def _observed(table: Table, observed: Observed) -> dict[str, Any] | None:
         found["kmsKeyArn"] = table.sse_key
     if table.table_class != "STANDARD":
         found["tableClass"] = table.table_class
-    if observed.ttl is not None and observed.ttl.attribute:
-        found["ttlAttribute"] = observed.ttl.attribute
+    # What was not read yet goes on being told, or every restart would write every status twice.
+    known = (status.get("observed") or {}).get("ttlAttribute") if observed.ttl is None else observed.ttl.attribute
+    if known:
+        found["ttlAttribute"] = known
     return found or None
 
 

@@ -254,6 +254,9 @@ class Loop:
         trouble = outcome.trouble
         again: float | None = None
         if trouble is not None:
+            if outcome.done:
+                # The pass got further, so what it met is no repetition: with every third call failing, delays would else grow to a minute.
+                self._failures.pop(key, None)
             again = self._retry(key, trouble.meaning)
             if trouble.retry_after is not None:
                 again = max(1.0, trouble.retry_after)
