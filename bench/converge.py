@@ -53,8 +53,10 @@ class Api:
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         connection: HTTPConnection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        if connection is None or time.monotonic() - self._local.used > 30:
+            # The API server closes connections that have been idle for a while.
             connection = self._local.connection = HTTPSConnection(self._address, context=self._context, timeout=60)
+        self._local.used = time.monotonic()
         connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         data = json.loads(answer.read())
