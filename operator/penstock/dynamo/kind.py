@@ -17,6 +17,7 @@ from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse
 from penstock.aws.account import Account
+from penstock.dynamo import ownership
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
 from penstock.dynamo.act import Actor
@@ -66,10 +67,12 @@ class DynamoTables:
         self._actor = Actor(account)
         self._inventory = Inventory(account, inventory or InventoryCycles())
         self._entries: dict[Key, _Entry] = {}
+        self._only_printed = False
 
     def look_always(self) -> None:
-        """Never take a table for absent without having looked: for a plan that is only printed."""
+        """For a plan that is only printed: never take a table for absent without having looked, nor for another's without having read its mark."""
         self._observer.assume_absent = False
+        self._only_printed = True
 
     def desired(self, obj: Object) -> Desired:
         entry = self._entry(obj)
@@ -111,6 +114,8 @@ class DynamoTables:
         return await self._observer.observe(desired, self._memory(desired), look)
 
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
+        if self._only_printed:
+            desired = ownership.as_marked(desired, observed)
         return planning.plan(desired, observed, now)
 
     async def act(self, desired: Desired, step: Step) -> str:

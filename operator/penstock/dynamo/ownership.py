@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 from penstock.api.conditions import Reason
@@ -66,6 +67,19 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
         Reason.ALREADY_EXISTS,
         f"Table {table.name} exists already and was made by {before}: set spec.adopt: true to take it over, or write another spec.tableName.",
     )
+
+
+def as_marked(desired: Desired, observed: Observed) -> Desired:
+    """The same object under the owner that its table's tag names, when that is this very object as far as can be known.
+
+    Whoever only prints a plan knows neither the cluster's id nor, without a cluster, the object's uid.
+    """
+    owner = (observed.tags or {}).get(OWNER_TAG, "")
+    ours, theirs = desired.owner.split("/"), owner.split("/")
+    known = bool(desired.uid.strip("0-"))
+    if ours[1:-1] == theirs[1:-1] and (not known or ours[-1] == theirs[-1]):
+        return replace(desired, owner=owner)
+    return desired
 
 
 def _restored(desired: Desired, observed: Observed) -> bool:
