@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from penstock.api.conditions import Reason
 from penstock.api.dynamotable import CapacityMode, DeletionPolicy
 from penstock.aws import dynamodb
 from penstock.aws.account import Account
@@ -69,9 +70,15 @@ class Observer:
         table: Table | None = await self._table(desired, memory, look, now)
         memory.note_state(table, self.clock())
         partial = False
+        unread: list[Trouble] = []
         if table is not None:
             for facet, read in self._wanted(desired, memory, table, look).items():
-                partial |= not await self._facet(desired, memory, facet, read, look)
+                try:
+                    partial |= not await self._facet(desired, memory, facet, read, look)
+                except Trouble as trouble:
+                    if not self._dispensable(desired, memory, facet, trouble):
+                        raise
+                    unread.append(trouble)
         memory.put("partial", partial, self._time())
         return Observed(
             table=table,
@@ -87,6 +94,17 @@ class Observer:
             since=memory.since,
             held=dict(memory.held),
             partial=partial,
+            unread=tuple((trouble.reason, trouble.sentence) for trouble in unread),
+        )
+
+    @staticmethod
+    def _dispensable(desired: Desired, memory: Memory, facet: str, trouble: Trouble) -> bool:
+        """Whether the rest may go on without a facet that may not be read: not where it decides whose the table is, or what is kept of it."""
+        decisive = facet == "tags" and not ownership.knows(desired, Observed(table=_known(memory, "table")))
+        return (
+            trouble.meaning is Meaning.DENIED
+            and trouble.reason == Reason.ACCESS_DENIED
+            and not (desired.absent or decisive)
         )
 
     def _may_assume(self, desired: Desired, memory: Memory) -> bool:

@@ -88,7 +88,7 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
 
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
     waits = [*_waits(table, observed, now), *facets.waits(desired, observed)]
-    refusals: list[Refusal] = []
+    refusals = [Refusal(reason, sentence) for reason, sentence in observed.unread]
     key = _key_refusal(observed)
     if key is not None:
         refusals.append(key)
