@@ -463,3 +463,12 @@ def _dashed(name: str) -> str:
     return "".join(
         f"-{letter.lower()}" if letter.isupper() and index else letter.lower() for index, letter in enumerate(name)
     )
+
+
+@lab.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Play the whole story on a lab of its own, narrated and checked; --help tells its options."""
+    from .demo.command import demo as play
+
+    play.main(list(arguments), prog_name="penstock lab demo")

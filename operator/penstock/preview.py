@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
 from penstock.api.model import Problem
 from penstock.aws.account import Account
 from penstock.dynamo.kind import NAME, RESOURCE, DynamoTables
+from penstock.dynamo.state import Desired, Observed
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Invalid, Look, Object
 from penstock.engine.kube import Kube, KubeError
@@ -23,6 +26,8 @@ from penstock.engine.plan import Effect, Plan, Step, When
 
 NOTHING, FAILED, CHANGES = 0, 1, 2
 _SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
+# Of an object that is in no cluster, or whose cluster does not answer.
+_NO_UID = "00000000-0000-0000-0000-000000000000"
 _MADE = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
 
 
@@ -47,6 +52,7 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
                 obj = await _as_object(kube, manifest, namespace)
                 desired = kind.desired(obj)
                 observed = await kind.observe(desired, Look())
+                desired = _with_owner_tag(desired, observed)
                 plan = kind.plan(desired, observed, datetime.now(UTC))
                 results.append({"object": name, "plan": plan})
             except Invalid as invalid:
@@ -67,6 +73,15 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
     else:
         _print(console, results)
     return code
+
+
+def _with_owner_tag(desired: Desired, observed: Observed) -> Desired:
+    """The owner as the table's tag has it, where that names this very object: the operator may go by another cluster name than is known here."""
+    tag = (observed.tags or {}).get(OWNER_TAG, "")
+    _, _, named = tag.partition("/")
+    ours = f"{desired.namespace}/{NAME}/{desired.name}/"
+    same = named == ours + desired.uid if desired.uid != _NO_UID else named.startswith(ours)
+    return replace(desired, owner=tag) if same else desired
 
 
 async def _cluster() -> Kube | None:
@@ -98,7 +113,7 @@ async def _as_object(kube: Kube | None, manifest: Object, namespace: str) -> Obj
     return {
         **manifest,
         "metadata": {
-            "uid": known.get("uid", "00000000-0000-0000-0000-000000000000"),
+            "uid": known.get("uid", _NO_UID),
             "generation": known.get("generation", 0) + (0 if same else 1),
             **metadata,
             "annotations": {**(known.get("annotations") or {}), **(metadata.get("annotations") or {})},
