@@ -452,7 +452,11 @@ def _capacity_pairs(aws: Aws, spec: DynamoTableSpec, table: Table) -> Iterator[t
             else:
                 yield f"{direction} units of {resource}", have.units[number], throughput.units
     have_scaled = {
-        key: (t["MinCapacity"], t["MaxCapacity"], {"TargetValue": t["policies"][POLICY_NAME]["TargetValue"]})
+        key: (
+            t["MinCapacity"],
+            t["MaxCapacity"],
+            {"TargetValue": t["policies"].get(POLICY_NAME, {}).get("TargetValue")},
+        )
         for key, t in aws.targets.items()
         if f"{key[0]}/".startswith(f"table/{table.name}/")
     }
