@@ -358,6 +358,26 @@ async def test_one_denied_action_keeps_nothing_else_from_being_done_and_is_told(
 
 
 @virtual
+async def test_a_change_that_aws_accepts_and_does_not_show_is_no_storm_of_writes() -> None:
+    bench = Tables(account())
+    async with operating(bench):
+        bench.make(spec=FULL)
+        await asyncio.sleep(60)
+        change = bench.aws._UpdateTable
+        bench.aws._UpdateTable = lambda body: {"TableDescription": bench.aws.describe(bench.aws.tables["orders"])}  # type: ignore[method-assign]
+        bench.set_spec("orders", **manifest(FULL, deletionProtection=True)["spec"])
+        await asyncio.sleep(3600)
+        assert 3 <= bench.aws.writes.count("UpdateTable") <= 20
+        assert bench.condition("orders", "Synced")[:2] == ("False", "OutOfSync")
+        assert "accepted to turn deletion protection on, but does not show it" in bench.condition("orders", "Synced")[2]
+        bench.aws._UpdateTable = change  # type: ignore[method-assign]
+        await asyncio.sleep(400)
+        assert bench.as_desired()
+        await asyncio.sleep(400)
+        assert bench.condition("orders", "Synced")[0] == "True"
+
+
+@virtual
 async def test_credentials_that_fail_are_told_and_a_ready_table_stays_ready() -> None:
     bench = Tables(account())
     async with operating(bench):

@@ -343,6 +343,24 @@ def test_a_restore_point_that_stays_behind_is_told() -> None:
     assert found["Recoverable"][:2] == (False, "RestorePointStale")
 
 
+@pytest.mark.parametrize("field", ["tags", "globalIndexes"])
+def test_what_left_the_spec_is_kept_in_mind_until_aws_is_rid_of_it(field: str) -> None:
+    """A pass that only looks, or fails, must not forget what is still to be removed."""
+    operator = settled(tags={"team": "shop"}, globalIndexes=[INDEX])
+    kept = dict(operator.status["managed"])
+    spec = {"tags": {"team": "shop"}, "globalIndexes": [INDEX]} | {field: [] if field == "globalIndexes" else {}}
+    operator.edit(manifest(spec)["spec"])
+    for trouble in (None, THROTTLED, DENIED):
+        operator.status = operator.told(report_of(operator, trouble))
+        assert operator.status["managed"] == kept
+    operator.converge()
+    operator.one_pass()
+    word = "indexes" if field == "globalIndexes" else "tags"
+    assert operator.status["managed"] == {k: v for k, v in kept.items() if k != word}
+    assert operator.left_over() == set()
+    assert set(operator.table.tags) - {OWNER_TAG} == ({"team"} if field == "globalIndexes" else set())
+
+
 # What moves, and what must not
 
 
