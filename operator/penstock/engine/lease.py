@@ -83,7 +83,9 @@ class Lease:
         """
         deadline = self._times.renew_deadline
         while True:
-            await asyncio.sleep(min(self._times.retry, max(0.0, deadline - self._silence)))
+            remaining = deadline - self._silence
+            # A last try at the very deadline, but no storm of tries just before it.
+            await asyncio.sleep(min(self._times.retry, max(0.1, remaining)) if remaining > 0 else 0.0)
             try:
                 async with asyncio.timeout(max(0.5, deadline - self._silence)):
                     holder = await self._try()
