@@ -8,106 +8,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
-import botocore.session
-from botocore.exceptions import ClientError
-from botocore.validate import ParamValidator
+from dynamo_records import (
+    ACCOUNT,
+    ALLOCATING,
+    BACKFILLING,
+    CREATING,
+    DELETING,
+    REGION,
+    SETTLED,
+    UPDATING,
+    Index,
+    Table,
+    names,
+    problems,
+    refuse,
+    units,
+)
+from dynamo_surroundings import Surroundings
 
-ACCOUNT, REGION = "123456789012", "us-east-1"
-WARM_ON_DEMAND = (12000, 4000)
-# Seconds that things take.
-CREATING, UPDATING, ALLOCATING, BACKFILLING, DELETING, BACKING_UP, RESTORING, SETTLING = 8, 5, 3, 12, 4, 6, 20, 3
-
-_SETTLED = {"ENABLING": "ENABLED", "DISABLING": "DISABLED"}
-
-
-_judged: dict[str, str] = {}
-
-
-@cache
-def _service(name: str) -> Any:
-    return botocore.session.get_session().get_service_model(name)
-
-
-def problems(service: str, operation: str, parameters: Mapping[str, Any]) -> str:
-    """What botocore finds wrong with a request; '' when it is good."""
-    key = f"{service} {operation} {parameters!r}"
-    if key not in _judged:
-        shape = _service(service).operation_model(operation).input_shape
-        _judged[key] = str(ParamValidator().validate(dict(parameters), shape).generate_report())
-    return _judged[key]
+__all__ = ["REGION", "Aws", "Index", "Table", "problems", "refuse"]
 
 
-def refuse(code: str, message: str, operation: str) -> NoReturn:
-    raise ClientError(
-        {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": 400}}, operation
-    )  # type: ignore[typeddict-item]
-
-
-@dataclass
-class Index:
-    name: str
-    schema: list[dict[str, str]]
-    projection: dict[str, Any]
-    units: tuple[int, int] = (0, 0)
-    caps: tuple[int, int] = (-1, -1)
-    warm: tuple[int, int] = WARM_ON_DEMAND
-    status: str = "ACTIVE"
-    backfilling: bool = False
-
-
-@dataclass
-class Table:
-    """One table and everything around it. ends: when its transitions end, by what they are of ('' is the table itself)."""
-
-    name: str
-    id: str
-    created: datetime
-    types: dict[str, str]
-    schema: list[dict[str, str]]
-    billing: str = "PAY_PER_REQUEST"
-    units: tuple[int, int] = (0, 0)
-    caps: tuple[int, int] = (-1, -1)
-    warm: tuple[int, int] = WARM_ON_DEMAND
-    indexes: dict[str, Index] = field(default_factory=dict)
-    local_indexes: dict[str, Index] = field(default_factory=dict)
-    stream: str = ""
-    streams: int = 0
-    key: str = ""
-    table_class: str = "STANDARD"
-    protected: bool = False
-    status: str = "CREATING"
-    tags: dict[str, str] = field(default_factory=dict)
-    ttl: str = ""
-    ttl_status: str = "DISABLED"
-    ttl_changed: datetime | None = None
-    pitr: bool = False
-    pitr_days: int = 35
-    policy: str = ""
-    insights: dict[str, str] = field(default_factory=dict)
-    restored: dict[str, Any] | None = None
-    decreases: int = 0
-    on_demand_since: datetime | None = None
-    ends: dict[str, datetime] = field(default_factory=dict)
-
-    @property
-    def arn(self) -> str:
-        return f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{self.name}"
-
-
-def _units(body: Mapping[str, Any]) -> tuple[int, int]:
-    return body["ReadCapacityUnits"], body["WriteCapacityUnits"]
-
-
-def _names(schema: list[dict[str, str]]) -> set[str]:
-    return {entry["AttributeName"] for entry in schema}
-
-
-class Aws:
+class Aws(Surroundings):
     """One account and region. clock: the present time; transitions end by it. calls: every (operation, parameters) that was answered."""
 
     def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
@@ -173,15 +98,15 @@ class Aws:
             if table.restored:
                 table.restored["RestoreInProgress"] = False
         elif kind == "ttl":
-            table.ttl_status = _SETTLED.get(table.ttl_status, table.ttl_status)
+            table.ttl_status = SETTLED.get(table.ttl_status, table.ttl_status)
         elif kind == "insights":
             was = table.insights.get(name, "DISABLED")
-            table.insights[name] = _SETTLED.get(was, was)
+            table.insights[name] = SETTLED.get(was, was)
         else:
             index = table.indexes[name]
             if index.status == "DELETING":
                 del table.indexes[name]
-                used = set().union(*(_names(s) for s in self._schemas(table)))
+                used = set().union(*(names(s) for s in self._schemas(table)))
                 table.types = {k: v for k, v in table.types.items() if k in used}
             elif index.status == "CREATING" and not index.backfilling:
                 index.backfilling = True
@@ -309,7 +234,7 @@ class Aws:
         if table.billing == "PROVISIONED":
             if "ProvisionedThroughput" not in body or "OnDemandThroughput" in body:
                 refuse("ValidationException", "PROVISIONED needs ProvisionedThroughput and nothing else", operation)
-            table.units = _units(body["ProvisionedThroughput"])
+            table.units = units(body["ProvisionedThroughput"])
         elif "ProvisionedThroughput" in body:
             refuse(
                 "ValidationException", "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified", operation
@@ -337,14 +262,14 @@ class Aws:
         if (table.billing == "PROVISIONED") != ("ProvisionedThroughput" in body):
             refuse("ValidationException", f"ProvisionedThroughput of index {index.name} does not fit", operation)
         if table.billing == "PROVISIONED":
-            index.units = _units(body["ProvisionedThroughput"])
+            index.units = units(body["ProvisionedThroughput"])
         elif "OnDemandThroughput" in body:
             index.caps = self._caps((-1, -1), body, operation, created=True)
         index.warm = self._warm(index.warm, body, operation)
         return index
 
     def _definitions(self, table: Table, types: Mapping[str, str], operation: str) -> None:
-        used = set().union(*(_names(s) for s in self._schemas(table)))
+        used = set().union(*(names(s) for s in self._schemas(table)))
         if set(types) != used:
             refuse(
                 "ValidationException", f"Some AttributeDefinitions are not used: {sorted(set(types) ^ used)}", operation
@@ -430,7 +355,7 @@ class Aws:
                     index.units = (0, 0)
         if "ProvisionedThroughput" in body or "OnDemandThroughput" in body or "WarmThroughput" in body:
             if table.billing == "PROVISIONED" and "ProvisionedThroughput" in body:
-                new = _units(body["ProvisionedThroughput"])
+                new = units(body["ProvisionedThroughput"])
                 table.decreases += new[0] < table.units[0] or new[1] < table.units[1]
             self._throughput(
                 table,
@@ -446,7 +371,7 @@ class Aws:
             if ("OnDemandThroughput" in update) > (table.billing == "PAY_PER_REQUEST"):
                 refuse("ValidationException", "caps of a provisioned index", "UpdateTable")
             if "ProvisionedThroughput" in update:
-                index.units = _units(update["ProvisionedThroughput"])
+                index.units = units(update["ProvisionedThroughput"])
             index.caps = self._caps(index.caps, update, "UpdateTable", created=False)
             index.warm = self._warm(index.warm, update, "UpdateTable")
         if before == (table.billing, table.units, table.caps, table.warm, [vars(i) for i in table.indexes.values()]):
@@ -459,8 +384,8 @@ class Aws:
         if any(table.types.get(k, v) != v for k, v in types.items()):
             refuse("ValidationException", "AttributeDefinitions differ in type", "UpdateTable")
         index = self._new_index(table, create, "UpdateTable")
-        used = set().union(*(_names(s) for s in (*self._schemas(table), index.schema)))
-        if set(types) - used or _names(index.schema) - set(types):
+        used = set().union(*(names(s) for s in (*self._schemas(table), index.schema)))
+        if set(types) - used or names(index.schema) - set(types):
             refuse("ValidationException", "Some AttributeDefinitions are not used, or are missing", "UpdateTable")
         table.types.update(types)
         index.status = "CREATING"
@@ -495,235 +420,6 @@ class Aws:
         table.ends.clear()
         self._begin(table, "table", DELETING)
         return {"TableDescription": self.describe(table)}
-
-    # What is around a table
-
-    def _at_rest(self, name: str, operation: str, code: str = "ResourceInUseException") -> Table:
-        table = self._table(name, operation)
-        if table.status in ("CREATING", "DELETING"):
-            refuse(code, f"Table {table.name} is {table.status}", operation)
-        return table
-
-    def _UpdateTimeToLive(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._at_rest(body["TableName"], "UpdateTimeToLive")
-        asked = body["TimeToLiveSpecification"]
-        if table.ttl_changed and self.clock() - table.ttl_changed < timedelta(hours=1):
-            message = "Time to live has been modified multiple times within a fixed interval"
-            refuse("ValidationException", message, "UpdateTimeToLive")
-        if asked["Enabled"] == (table.ttl_status in ("ENABLED", "ENABLING")):
-            refuse("ValidationException", "TimeToLive is already so", "UpdateTimeToLive")
-        if not asked["Enabled"] and asked["AttributeName"] != table.ttl:
-            refuse(
-                "ValidationException",
-                f"TimeToLive is active on a different AttributeName: {table.ttl}",
-                "UpdateTimeToLive",
-            )
-        table.ttl = asked["AttributeName"] if asked["Enabled"] else table.ttl
-        table.ttl_status = "ENABLING" if asked["Enabled"] else "DISABLING"
-        table.ttl_changed = self.clock()
-        self._begin(table, "ttl", SETTLING)
-        return {"TimeToLiveSpecification": dict(asked)}
-
-    def _DescribeTimeToLive(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(body["TableName"], "DescribeTimeToLive")
-        told = {} if table.ttl_status == "DISABLED" else {"AttributeName": table.ttl}
-        return {"TimeToLiveDescription": {"TimeToLiveStatus": table.ttl_status, **told}}
-
-    def _UpdateContinuousBackups(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._at_rest(body["TableName"], "UpdateContinuousBackups", "ContinuousBackupsUnavailableException")
-        asked = body["PointInTimeRecoverySpecification"]
-        if "RecoveryPeriodInDays" in asked and not asked["PointInTimeRecoveryEnabled"]:
-            refuse("ValidationException", "a period for nothing", "UpdateContinuousBackups")
-        table.pitr = asked["PointInTimeRecoveryEnabled"]
-        table.pitr_days = asked.get("RecoveryPeriodInDays", 35)
-        return self._DescribeContinuousBackups(body)
-
-    def _DescribeContinuousBackups(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(body["TableName"], "DescribeContinuousBackups")
-        recovery: dict[str, Any] = {"PointInTimeRecoveryStatus": "ENABLED" if table.pitr else "DISABLED"}
-        if table.pitr:
-            recovery |= {
-                "RecoveryPeriodInDays": table.pitr_days,
-                "EarliestRestorableDateTime": table.created,
-                "LatestRestorableDateTime": max(table.created, self.clock() - timedelta(minutes=5)),
-            }
-        return {
-            "ContinuousBackupsDescription": {
-                "ContinuousBackupsStatus": "ENABLED",
-                "PointInTimeRecoveryDescription": recovery,
-            }
-        }
-
-    def _TagResource(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._at_rest(body["ResourceArn"], "TagResource")
-        table.tags.update({t["Key"]: t["Value"] for t in body["Tags"]})
-        if len(table.tags) > 50:
-            refuse("ValidationException", "Too many tags", "TagResource")
-        return {}
-
-    def _UntagResource(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._at_rest(body["ResourceArn"], "UntagResource")
-        for key in body["TagKeys"]:
-            table.tags.pop(key, None)
-        return {}
-
-    def _ListTagsOfResource(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(body["ResourceArn"], "ListTagsOfResource")
-        return {"Tags": [{"Key": k, "Value": v} for k, v in table.tags.items()]}
-
-    def _GetResources(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "ResourceTagMappingList": [
-                {"ResourceARN": t.arn, "Tags": [{"Key": k, "Value": v} for k, v in t.tags.items()]}
-                for t in self.tables.values()
-            ]
-        }
-
-    def _PutResourcePolicy(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._at_rest(body["ResourceArn"], "PutResourcePolicy").policy = body["Policy"]
-        return {"RevisionId": "1"}
-
-    def _GetResourcePolicy(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(body["ResourceArn"], "GetResourcePolicy")
-        if not table.policy:
-            refuse("PolicyNotFoundException", "no policy", "GetResourcePolicy")
-        return {"Policy": table.policy, "RevisionId": "1"}
-
-    def _DeleteResourcePolicy(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        self._at_rest(body["ResourceArn"], "DeleteResourcePolicy").policy = ""
-        return {}
-
-    def _UpdateContributorInsights(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table, name = self._at_rest(body["TableName"], "UpdateContributorInsights"), body.get("IndexName", "")
-        if name and (name not in table.indexes or table.indexes[name].status == "DELETING"):
-            refuse("ResourceNotFoundException", f"index {name} not found", "UpdateContributorInsights")
-        on = body["ContributorInsightsAction"] == "ENABLE"
-        table.insights[name] = "ENABLING" if on else "DISABLING"
-        self._begin(table, f"insights:{name}", SETTLING)
-        return {"ContributorInsightsStatus": table.insights[name]}
-
-    def _DescribeContributorInsights(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._table(body["TableName"], "DescribeContributorInsights")
-        return {"ContributorInsightsStatus": table.insights.get(body.get("IndexName", ""), "DISABLED")}
-
-    # Backups and restores
-
-    def _CreateBackup(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        table = self._at_rest(body["TableName"], "CreateBackup", "TableInUseException")
-        arn = f"{table.arn}/backup/{next(self._counter):014d}-abcdef01"
-        self.backups[arn] = {
-            "BackupArn": arn,
-            "BackupName": body["BackupName"],
-            "BackupStatus": "CREATING",
-            "BackupType": "USER",
-            "BackupCreationDateTime": self.clock(),
-            "ready": self.clock() + timedelta(seconds=BACKING_UP),
-            "table": table,
-        }
-        return {"BackupDetails": self._details(arn)}
-
-    def _details(self, arn: str) -> dict[str, Any]:
-        return {k: v for k, v in self.backups[arn].items() if k not in ("ready", "table")}
-
-    def _DescribeBackup(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if body["BackupArn"] not in self.backups:
-            refuse("BackupNotFoundException", "no backup", "DescribeBackup")
-        return {"BackupDescription": {"BackupDetails": self._details(body["BackupArn"])}}
-
-    def _ListBackups(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        found = [self._details(a) for a, b in self.backups.items() if b["table"].name == body["TableName"]]
-        return {"BackupSummaries": found}
-
-    def _RestoreTableFromBackup(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        backup = self.backups.get(body["BackupArn"])
-        if backup is None:
-            refuse("BackupNotFoundException", f"Backup not found: {body['BackupArn']}", "RestoreTableFromBackup")
-        summary = {"SourceBackupArn": body["BackupArn"], "SourceTableArn": backup["table"].arn}
-        return self._restore(body, backup["table"], summary, "RestoreTableFromBackup")
-
-    def _RestoreTableToPointInTime(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        source = self._table(body["SourceTableName"], "RestoreTableToPointInTime")
-        if not source.pitr:
-            refuse("PointInTimeRecoveryUnavailableException", "not enabled", "RestoreTableToPointInTime")
-        return self._restore(body, source, {"SourceTableArn": source.arn}, "RestoreTableToPointInTime")
-
-    def _restore(
-        self, body: Mapping[str, Any], source: Table, summary: dict[str, Any], operation: str
-    ) -> dict[str, Any]:
-        name = body["TargetTableName"]
-        if name in self.tables:
-            refuse("TableAlreadyExistsException", f"Table already exists: {name}", operation)
-        table = Table(name, f"id-{next(self._counter)}", self.clock(), dict(source.types), source.schema)
-        table.billing = body.get("BillingModeOverride", source.billing)
-        table.units = source.units if table.billing == source.billing else (0, 0)
-        if "ProvisionedThroughputOverride" in body:
-            table.units = _units(body["ProvisionedThroughputOverride"])
-        for index in source.indexes.values():
-            units = (index.units if any(index.units) else table.units) if table.billing == "PROVISIONED" else (0, 0)
-            table.indexes[index.name] = Index(index.name, index.schema, index.projection, units)
-        table.local_indexes = dict(source.local_indexes)
-        table.key = (
-            self._kms(body["SSESpecificationOverride"], operation) if "SSESpecificationOverride" in body else source.key
-        )
-        table.restored = {**summary, "RestoreDateTime": self.clock(), "RestoreInProgress": True}
-        self.tables[name] = table
-        self._begin(table, "table", RESTORING)
-        return {"TableDescription": self.describe(table)}
-
-    # Application Auto Scaling and KMS
-
-    def _RegisterScalableTarget(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        key = body["ResourceId"], body["ScalableDimension"]
-        self._scaled(body["ResourceId"], "RegisterScalableTarget")
-        target = self.targets.setdefault(key, {"policies": {}})
-        target |= {"MinCapacity": body["MinCapacity"], "MaxCapacity": body["MaxCapacity"]}
-        return {"ScalableTargetARN": "arn"}
-
-    def _scaled(self, resource: str, operation: str) -> None:
-        name, _, index = resource.removeprefix("table/").partition("/index/")
-        table = self.tables.get(name)
-        if table is None or (index and index not in table.indexes):
-            refuse("ValidationException", f"{resource} does not exist", operation)
-
-    def _PutScalingPolicy(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        target = self.targets.get((body["ResourceId"], body["ScalableDimension"]))
-        if target is None:
-            refuse("ObjectNotFoundException", "No scalable target registered", "PutScalingPolicy")
-        target["policies"][body["PolicyName"]] = body["TargetTrackingScalingPolicyConfiguration"]
-        return {"PolicyARN": "arn"}
-
-    def _DeregisterScalableTarget(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if self.targets.pop((body["ResourceId"], body["ScalableDimension"]), None) is None:
-            refuse("ObjectNotFoundException", "No scalable target found", "DeregisterScalableTarget")
-        return {}
-
-    def _DescribeScalableTargets(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "ScalableTargets": [
-                {
-                    "ResourceId": r,
-                    "ScalableDimension": d,
-                    "MinCapacity": t["MinCapacity"],
-                    "MaxCapacity": t["MaxCapacity"],
-                }
-                for (r, d), t in self.targets.items()
-                if r in body["ResourceIds"]
-            ]
-        }
-
-    def _DescribeScalingPolicies(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        target = self.targets.get((body["ResourceId"], body["ScalableDimension"]), {"policies": {}})
-        return {
-            "ScalingPolicies": [
-                {"PolicyName": n, "TargetTrackingScalingPolicyConfiguration": c} for n, c in target["policies"].items()
-            ]
-        }
-
-    def _DescribeKey(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        name = body["KeyId"]
-        if name not in self.keys:
-            refuse("NotFoundException", f"Alias {name} is not found.", "DescribeKey")
-        return {"KeyMetadata": {"Arn": self._key_arn(name), "KeyId": name, "KeyState": self.keys[name]}}
 
 
 def _as_units(table: Table) -> dict[str, int]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from dynamo_model import Aws
-from dynamo_world import Operator, key_of, manifest, specs
+from dynamo_specs import examples, specs
+from dynamo_world import Operator, key_of, manifest
 from fake_kube import crd_schema, prune
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from test_dynamo_plan_properties import EVENTS, examples, live
+from test_dynamo_plan_properties import EVENTS, live
 
 from penstock.api.conditions import ConditionType, Reason
 from penstock.api.meta import OWNER_TAG

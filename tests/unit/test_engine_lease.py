@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from dynamo_specs import examples
 from fake_kube import Cluster, FakeKube, Network
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from virtual_time import elapsed, run, virtual
 
@@ -323,7 +324,7 @@ PROCESSES = st.lists(st.tuples(st.floats(0, 5), PHASES), min_size=2, max_size=3)
         (2.02, [(1.0, Network())]),
     ]
 )
-@settings(deadline=None, max_examples=150)
+@examples(60)
 def test_there_are_never_two_leaders_and_at_last_there_is_one(
     processes: list[tuple[float, list[tuple[float, Network]]]],
 ) -> None:
