@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import pytest
@@ -136,6 +137,20 @@ async def test_the_answer_to_a_write_is_newer_than_the_watch_and_its_echo_wakes_
     assert store.get(KEY) == told(2, status={"value": "x"}), "what the watch tells late is not believed"
     store.saw(KEY, told(2, status={"value": "x"}))
     assert await woken(queue) is None
+
+
+@virtual
+async def test_a_finalizer_or_a_status_that_somebody_took_away_is_worth_a_pass() -> None:
+    store, queue = fresh()
+    whole = {"metadata": {"finalizers": [meta.FINALIZER]}, "status": {"value": "x"}}
+    store.saw(KEY, told(1, **copy.deepcopy(whole)))
+    await woken(queue)
+    store.saw(KEY, told(2, status={"value": "x"}))
+    assert await woken(queue) is Priority.NORMAL
+    store.saw(KEY, told(3, **copy.deepcopy(whole)))
+    assert await woken(queue) is None
+    store.saw(KEY, told(4, metadata={"finalizers": [meta.FINALIZER]}))
+    assert await woken(queue) is Priority.NORMAL
 
 
 @virtual

@@ -56,7 +56,7 @@ class Store:
             # A restart lists everything; what was settled can wait for what was not.
             settled = (body.get("status") or {}).get("observedGeneration") == body["metadata"].get("generation")
             self._queue.add(key, 0, _priority(body, settled))
-        elif _fingerprint(before) != _fingerprint(body):
+        elif _fingerprint(before) != _fingerprint(body) or _undone(before, body):
             self._queue.add(key, 0, _priority(body, False))
 
     def wrote(self, key: Key, body: Object) -> Object:
@@ -128,6 +128,17 @@ def _fingerprint(body: Object) -> tuple[Any, ...]:
         metadata.get("deletionTimestamp"),
         *(annotations.get(name) for name in _WATCHED_ANNOTATIONS),
     )
+
+
+def _undone(before: Object, body: Object) -> bool:
+    """Whether somebody took away what we wrote: without the finalizer a deletion would leave the table behind, unknown to anybody.
+
+    Our own writes are stored before their echo comes, and take the finalizer only from an object that is being deleted.
+    """
+    if "deletionTimestamp" in body["metadata"]:
+        return False
+    held, holds = (meta.FINALIZER in (o["metadata"].get("finalizers") or ()) for o in (before, body))
+    return (held and not holds) or (bool(before.get("status")) and not body.get("status"))
 
 
 def _priority(body: Object, settled: bool) -> Priority:
