@@ -40,7 +40,7 @@ def test_a_name_that_is_taken_is_told_and_never_touched(lab: Lab, namespace: str
     told = table.wait("Ready", "False", reason="AlreadyExists")
     assert told["message"] == (
         f"Table {table.table} exists already and was made by somebody else: set spec.adopt: true to take it over, "
-        "or write another spec.tableName."
+        "or delete this object, which leaves the table alone, and make it with another spec.tableName."
     )
     assert table.wait("Stalled", "True", reason="AlreadyExists")
     assert table.condition("Synced")["status"] == "False"
@@ -142,7 +142,7 @@ def test_one_table_and_two_objects(lab: Lab, namespace: str) -> None:
     cluster = first.aws_tags["penstock.dev/owner"].split("/")[0]
     assert told["message"] == (
         f"Table {first.table} belongs to DynamoTable {namespace}/orders of cluster {cluster}: delete that object with "
-        "deletionPolicy Retain, or write another spec.tableName."
+        "deletionPolicy Retain, or delete this one, which leaves the table alone, and make it with another spec.tableName."
     )
     # Not even adoption takes a table from an object that has it.
     second.edit(adopt=True).look()

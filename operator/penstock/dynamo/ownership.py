@@ -54,7 +54,8 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     if owner and not _earlier_self(owner, desired.owner):
         return Refusal(
             Reason.NOT_OWNED,
-            f"Table {table.name} belongs to {_who(owner)}: delete that object with deletionPolicy Retain, or write another spec.tableName.",
+            f"Table {table.name} belongs to {_who(owner)}: delete that object with deletionPolicy Retain, "
+            "or delete this one, which leaves the table alone, and make it with another spec.tableName.",
         )
     if knows(desired, observed):
         return Claim.OURS
@@ -65,7 +66,8 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     before = "an earlier object of this name" if owner else "somebody else"
     return Refusal(
         Reason.ALREADY_EXISTS,
-        f"Table {table.name} exists already and was made by {before}: set spec.adopt: true to take it over, or write another spec.tableName.",
+        f"Table {table.name} exists already and was made by {before}: set spec.adopt: true to take it over, "
+        "or delete this object, which leaves the table alone, and make it with another spec.tableName.",
     )
 
 

@@ -217,7 +217,7 @@ def _other_key(desired: Desired, table: Table) -> Refusal | None:
         return Refusal(
             Reason.INVALID,
             f"Table {table.name} has the key {_key_words(table.key, table.types)}, but spec.key says {_key_words(wanted, types)}; "
-            "a key cannot be changed: write the table's own key, or another spec.tableName.",
+            "a key cannot be changed: delete this object and make it with the table's own key, or with another spec.tableName.",
         )
     if desired.spec.local_indexes is not None:
         have = {i.name: (i.key, i.projection, i.attributes) for i in table.local_indexes}
