@@ -82,9 +82,10 @@ class Recorder:
             while len(self._told) > REMEMBERED:
                 self._told.popitem(last=False)
         except KubeError as error:
-            # A namespace that is going away takes no Events; that is no news.
+            # A namespace that is going away takes no Events; that is no news. A right that is missing is.
+            going = error.status == 404 or (error.status == 403 and "being terminated" in str(error))
             log.log(
-                logging.DEBUG if error.status in (403, 404) else logging.WARNING,
+                logging.DEBUG if going else logging.WARNING,
                 "event %s not written: %s",
                 note.reason,
                 error,
