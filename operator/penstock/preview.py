@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -116,18 +117,27 @@ async def _as_object(kube: Kube | None, manifest: Object, namespace: str) -> Obj
             "uid": known.get("uid", _NO_UID),
             "generation": known.get("generation", 0) + (0 if same else 1),
             **metadata,
-            "annotations": {**(known.get("annotations") or {}), **(metadata.get("annotations") or {})},
+            "annotations": _annotations(known.get("annotations"), metadata.get("annotations")),
         },
         "status": live.get("status") or {},
     }
 
 
+def _annotations(known: Any, written: Any) -> Any:
+    """Those of the manifest over those in the cluster. What is no mapping stays as it is, for the rules to judge."""
+    if written and not isinstance(written, dict):
+        return written
+    return {**(known or {}), **(written or {})}
+
+
 def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
     for name in files:
         try:
-            with sys.stdin if name == "-" else open(name, encoding="utf-8") as stream:
-                documents = list(yaml.safe_load_all(stream))
-        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+            documents = list(yaml.safe_load_all(_text(name)))
+        except OSError as error:
+            yield name, Problem("", f"cannot be read ({error.strerror}): name a file, or - for standard input")
+            continue
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             yield name, Problem("", f"is no YAML: {' '.join(str(error).split())}")
             continue
         found = False
@@ -135,6 +145,10 @@ def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
             if document is None:
                 continue
             items = document.get("items", [document]) if isinstance(document, dict) else [document]
+            if not isinstance(items, list):
+                yield name, Problem("items", "is no Kubernetes object: write a list of objects, each with a dash")
+                found = True
+                continue
             for item in items:
                 if (
                     not isinstance(item, dict)
@@ -148,6 +162,13 @@ def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
                     yield name, item
         if not found:
             yield name, Problem("", f"holds no {NAME}")
+
+
+def _text(name: str) -> str:
+    """A manifest's text; raises OSError and UnicodeDecodeError."""
+    if name == "-":
+        return sys.stdin.read()
+    return Path(name).read_text(encoding="utf-8")
 
 
 def _as_json(result: dict[str, Any]) -> dict[str, Any]:

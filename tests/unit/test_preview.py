@@ -218,16 +218,7 @@ BAD_FILES = {
 }
 
 
-TRACEBACKS = pytest.mark.xfail(reason="preview.py reads these before they were judged, and dies of them", strict=True)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(n, marks=[TRACEBACKS] if n in ("items that are none", "annotations that are none") else [])
-        for n in BAD_FILES
-    ],
-)
+@pytest.mark.parametrize("name", BAD_FILES)
 def test_a_bad_file_gets_a_sentence_and_exits_1(tmp_path: Path, name: str) -> None:
     text, words = BAD_FILES[name]
     result = planned(tmp_path, text=text)
@@ -245,6 +236,9 @@ def test_a_file_that_is_not_text_or_not_there(tmp_path: Path) -> None:
     missing = CliRunner().invoke(main, ["plan", "-f", str(tmp_path / "missing.yaml")])
     assert missing.exit_code == 2, "click's own code for wrong usage"
     assert "does not exist" in missing.output
+    folder = CliRunner().invoke(main, ["plan", "-f", str(tmp_path)])
+    no_traceback(folder)
+    assert (folder.exit_code, "name a file, or - for standard input" in folder.output) == (1, True)
 
 
 def test_standard_input(dynamodb: Any) -> None:
