@@ -166,12 +166,16 @@ class Watches:
         await ended
 
     async def _operate(self, main: asyncio.AbstractEventLoop) -> None:
-        await kopf.operator(
-            registry=registry(self._loop, self._kinds, self._configuration, main),
-            settings=settings(),
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            stop_flag=self._stop,
-            ready_flag=self._ready,
-        )
+        try:
+            await kopf.operator(
+                registry=registry(self._loop, self._kinds, self._configuration, main),
+                settings=settings(),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=self._stop,
+                ready_flag=self._ready,
+            )
+        finally:
+            # kopf waits for the flag in a thread, and closing this loop waits for that thread: a dead watch would never be told.
+            self._stop.set()
