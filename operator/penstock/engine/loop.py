@@ -69,6 +69,7 @@ class Loop:
         self._workers = workers
         self._clock = clock
         self._failures: dict[Key, int] = {}
+        self._met: dict[Key, str] = {}
         self.queue: WorkQueue[Key] = WorkQueue()
         self.store = Store(self.queue)
         self.running: dict[Key, float] = {}
@@ -139,6 +140,7 @@ class Loop:
         if obj is None:
             kind.forget(key)
             self._failures.pop(key, None)
+            self._met.pop(key, None)
             return None
         annotations = obj["metadata"].get("annotations") or {}
         word = annotations.get(meta.MODE) or meta.Mode.RECONCILE
@@ -254,9 +256,10 @@ class Loop:
         trouble = outcome.trouble
         again: float | None = None
         if trouble is not None:
-            if outcome.done:
+            if outcome.done or self._met.get(key, trouble.operation) != trouble.operation:
                 # The pass got further, so what it met is no repetition: with every third call failing, delays would else grow to a minute.
                 self._failures.pop(key, None)
+            self._met[key] = trouble.operation
             again = self._retry(key, trouble.meaning)
             if trouble.retry_after is not None:
                 again = max(1.0, trouble.retry_after)
