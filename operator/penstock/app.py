@@ -97,7 +97,7 @@ class Operator:
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
-            asyncio.create_task(watches.serve(), name="watches"),
+            asyncio.create_task(_watch(kube, kinds, watches), name="watches"),
             asyncio.create_task(tables.watch(wake), name="inventory"),
         }
         if lease is not None:
@@ -180,6 +180,13 @@ class Operator:
         metrics.QUEUE_OVERDUE.set(loop.queue.overdue)
         metrics.QUEUE_OLDEST.set(loop.queue.oldest_wait)
         loop.store.measure()
+
+
+async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches) -> None:
+    """Watch once every kind's CRD is there: kopf looks for the resources at its start and never again."""
+    for kind in kinds:
+        await kube.wait_until_served(kind.resource)
+    await watches.serve()
 
 
 async def cluster_id(kube: Kube) -> str:

@@ -49,7 +49,7 @@ class Resource:
             *((name,) if name else ()),
             *((subresource,) if subresource else ()),
         ]
-        return "/".join(parts)
+        return "/".join(part for part in parts if part)
 
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
@@ -167,6 +167,32 @@ class Kube:
                 if error.status not in (0, 429, 500, 502, 503, 504):
                     return
                 log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(delay)
+            delay = min(5.0, delay * 2)
+
+    async def wait_until_served(self, resource: Resource) -> None:
+        """Return once the API server's discovery names the resource, so once its CRD is installed. Retries for ever, every few seconds, and says so.
+
+        Discovery may be read by everybody who is authenticated (ClusterRole system:discovery), a list in all namespaces may not.
+        """
+        delay = 0.5
+        while True:
+            try:
+                found = await self.request("GET", Resource(resource.group, resource.version, ""), seconds=5)
+                if any(r.get("name") == resource.plural for r in found.get("resources") or ()):
+                    return
+                reason = f"{resource.group}/{resource.version} is served without it"
+            except KubeError as error:
+                if error.status == 403:
+                    return
+                reason = str(error)
+            log.warning(
+                "waiting for the CRD %s.%s, without which there is nothing to watch (%s); install it with"
+                " `penstock crds | kubectl apply --server-side -f -`",
+                resource.plural,
+                resource.group,
+                reason,
+            )
             await asyncio.sleep(delay)
             delay = min(5.0, delay * 2)
 
