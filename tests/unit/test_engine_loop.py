@@ -68,6 +68,20 @@ async def test_the_finalizer_is_there_before_the_first_write_to_aws() -> None:
 
 
 @virtual
+async def test_a_finalizer_that_was_taken_away_comes_back_though_there_is_nothing_to_do() -> None:
+    things = Things()
+    bench = Bench([things])
+    async with operating(bench):
+        bench.create("a")
+        await asyncio.sleep(2)
+        acts = things.did("act")
+        bench.edit("a", lambda obj: obj["metadata"].update(finalizers=[]))
+        await asyncio.sleep(2)
+    assert things.did("act") == acts
+    assert bench.get("a")["metadata"]["finalizers"] == [FINALIZER]
+
+
+@virtual
 async def test_what_was_made_is_taken_down_before_the_object_goes() -> None:
     things = Things()
     bench = Bench([things])

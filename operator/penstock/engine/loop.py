@@ -181,13 +181,19 @@ class Loop:
             look = replace(look, fresh=False)
             plan = kind.plan(desired, observed, self._clock())
             outcome = Outcome(observed, plan, None, tuple(done))
-            if mode is not meta.Mode.RECONCILE or not plan.runnable or self._stopping:
+            if mode is not meta.Mode.RECONCILE or self._stopping:
+                break
+            bare = not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ())
+            if bare and not plan.runnable and not plan.refusals and not kind.owns_nothing(obj):
+                # Taken away by hand, or by a `kubectl replace`: without it a deletion would leave everything behind.
+                obj = await self._add_finalizer(key, obj)
+            if not plan.runnable:
                 break
             stuck = next((failed[s.summary] for s in plan.runnable if s.summary in failed), None)
             if stuck is not None:
                 outcome = Outcome(observed, plan, stuck, tuple(done))
                 break
-            if not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
+            if bare:
                 # Before the first AWS write: what is made must be found again when the object is deleted.
                 obj = await self._add_finalizer(key, obj)
                 if meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
