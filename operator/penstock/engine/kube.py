@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import orjson
+import yaml
 from kubernetes.aio import client, config
 
 from penstock import __version__
@@ -66,7 +67,7 @@ class Kube:
 
     @classmethod
     async def connect(cls) -> Kube:
-        """Connect as kubectl would: KUBECONFIG or ~/.kube/config, else the pod's ServiceAccount. Raises KubeError when there is neither."""
+        """Connect as kubectl would: KUBECONFIG or ~/.kube/config, else the pod's ServiceAccount. Raises KubeError when none can be read."""
         configuration = client.Configuration()
         path = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
         try:
@@ -77,6 +78,12 @@ class Kube:
         except config.ConfigException as error:
             raise KubeError(
                 0, "NoConfiguration", f"no kubeconfig at {path} and not in a pod ({error}); set KUBECONFIG"
+            ) from error
+        except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            raise KubeError(
+                0,
+                "NoConfiguration",
+                f"the kubeconfig at {path} cannot be read ({' '.join(str(error).split())}); set KUBECONFIG to one that kubectl takes",
             ) from error
         return cls(configuration)
 
