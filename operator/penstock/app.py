@@ -71,18 +71,19 @@ class Operator:
         try:
             if not await self._or_stop(kube.wait_until_reachable()):
                 return 0
+            # Before leading: from the moment that the Lease is ours it must be renewed.
+            cluster = self._options.cluster or await cluster_id(kube)
             if lease is not None and not await self._or_stop(lease.acquire()):
                 return 0
-            return await self._lead(kube, lease)
+            return await self._lead(kube, lease, cluster)
         finally:
             if lease is not None:
                 await lease.release()
             await server.stop()
             await kube.close()
 
-    async def _lead(self, kube: Kube, lease: Lease | None) -> int:
+    async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
-        cluster = options.cluster or await cluster_id(kube)
         account = Account(options.region)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory)
         kinds: list[Kind[Any, Any]] = [tables]

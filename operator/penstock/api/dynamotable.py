@@ -334,7 +334,8 @@ class DynamoTableSpec(ApiModel):
     capacity: Capacity | None = None
     """Capacity mode and throughput. Absent: the table is made on demand, and its capacity is yours afterwards."""
     global_indexes: Annotated[tuple[GlobalIndex, ...], Field(max_length=20)] | None = None
-    """Global secondary indexes, at most 20, added and removed one at a time. Absent: left alone; []: none."""
+    """Global secondary indexes, at most 20, added and removed one at a time. Absent: left alone. An index that is taken
+    out of the spec is deleted; one that somebody else made stays."""
     local_indexes: Annotated[tuple[LocalIndex, ...], Field(max_length=5)] | None = None
     """Local secondary indexes, at most 5. Immutable."""
     ttl: TimeToLive | None = None
@@ -375,7 +376,8 @@ class DynamoTableSpec(ApiModel):
         ]
         | None
     ) = None
-    """AWS tags, at most 48 (of AWS's 50, two are Penstock's). Absent: left alone; {}: none but Penstock's."""
+    """AWS tags, at most 48 (of AWS's 50, two are Penstock's). Absent: left alone. A tag that is taken out of the spec goes;
+    one that somebody else put on the table stays."""
     restore_from: RestoreFrom | None = None
     """Make the table from a backup or from another table's past. May be removed afterwards, never added or changed."""
     objectives: Objectives | None = None

@@ -47,7 +47,8 @@ def plan(desired: Desired, observed: Observed, poll: float) -> Plan:
         told=("Deleting", f"Deleting table {table.name}{_kept(observed)}."),
     )
     before = [*_unprotect(table.name, table.protected), *facets.descaling(observed)]
-    if policy is DeletionPolicy.DELETE:
+    # AWS took a backup itself when it archived the table, and takes no other of it.
+    if policy is DeletionPolicy.DELETE or table.status == "ARCHIVED":
         return Plan(tuple(before) or (delete,))
     backup = observed.final_backup
     if backup is None:
