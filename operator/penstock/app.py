@@ -66,9 +66,9 @@ class Operator:
             running.add_signal_handler(number, self._stop.set)
         kube = await Kube.connect()
         server = Server(self._options.http_host, self._options.http_port, self._vitals, self._measure)
-        await server.start()
         lease = self._lease(kube)
         try:
+            await server.start()
             if not await self._or_stop(kube.wait_until_reachable()):
                 return 0
             # Before leading: from the moment that the Lease is ours it must be renewed.

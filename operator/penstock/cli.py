@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import re
 import sys
 from typing import Any, Literal
 
@@ -31,6 +32,30 @@ class _Lazy(click.Group):
         return found
 
 
+class _Matching(click.ParamType[str]):
+    """Text of a form; anything else gets a sentence that says what to write instead."""
+
+    name = "text"
+
+    def __init__(self, pattern: str, sentence: str) -> None:
+        self._pattern, self._sentence = re.compile(pattern), sentence
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._pattern.fullmatch(str(value)):
+            self.fail(f"{value!r} {self._sentence}", param, ctx)
+        return str(value)
+
+
+_REGION = _Matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'is no AWS region; write one such as "us-east-1".')
+# A slash would divide the owner tag, of which it is the first part.
+_CLUSTER = _Matching(
+    r"|[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "is no cluster name; write 1 to 64 letters, digits, '.', '_' or '-'."
+)
+_NAME = _Matching(
+    r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is no Kubernetes name; write lower-case letters, digits, '-' and '.'."
+)
+_SECONDS = click.FloatRange(min=1)
+
 _ANY = "0.0.0.0"  # noqa: S104  (a pod is reached on its pod IP)
 
 
@@ -47,12 +72,14 @@ def _region() -> str:
 @main.command()
 @click.option(
     "--region",
+    type=_REGION,
     default=_region,
     show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1",
     help="Where objects live that name no region.",
 )
 @click.option(
     "--cluster-name",
+    type=_CLUSTER,
     default="",
     envvar="PENSTOCK_CLUSTER_NAME",
     help="Goes into the owner tag; default: the uid of kube-system.",
@@ -76,7 +103,7 @@ def _region() -> str:
     "--leader-elect/--no-leader-elect", default=True, show_default=True, help="Work only while holding the Lease."
 )
 @click.option("--lease-namespace", default="default", envvar="POD_NAMESPACE", show_default=True)
-@click.option("--lease-name", default="penstock-operator", show_default=True)
+@click.option("--lease-name", type=_NAME, default="penstock-operator", show_default=True)
 @click.option(
     "--identity", default="", envvar="POD_NAME", help="This process's name in the Lease; default: the host's."
 )
@@ -88,6 +115,7 @@ def _region() -> str:
 )
 @click.option(
     "--resync",
+    type=_SECONDS,
     default=420.0,
     show_default=True,
     envvar="PENSTOCK_RESYNC_SECONDS",
@@ -95,6 +123,7 @@ def _region() -> str:
 )
 @click.option(
     "--facet-resync",
+    type=_SECONDS,
     default=660.0,
     show_default=True,
     envvar="PENSTOCK_FACET_RESYNC_SECONDS",
@@ -102,6 +131,7 @@ def _region() -> str:
 )
 @click.option(
     "--listing",
+    type=_SECONDS,
     default=60.0,
     show_default=True,
     envvar="PENSTOCK_LISTING_SECONDS",
@@ -110,6 +140,7 @@ def _region() -> str:
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
+    from botocore.exceptions import BotoCoreError
 
     from penstock.app import Operator, Options
     from penstock.dynamo.inventory import InventoryCycles
@@ -141,8 +172,11 @@ def run(**options: Any) -> None:
         # asyncio's own TLS in Python costs more than everything that the operator does with the answers.
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(operate())
-    except KubeError as error:
+    except (KubeError, BotoCoreError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        where = f"{options['http_host']}:{options['http_port']}"
+        raise click.ClickException(f"{where} cannot be served ({error.strerror}); write another --http-port") from error
     # AWS calls run in threads that cannot be cancelled; what they began is found again by the next process.
     sys.stderr.flush()
     os._exit(code)
@@ -163,11 +197,11 @@ def crds() -> None:
     "files",
     multiple=True,
     required=True,
-    type=click.Path(exists=True, allow_dash=True),
+    type=click.Path(allow_dash=True),
     help="Manifests; - is standard input.",
 )
 @click.option("-n", "--namespace", default="default", show_default=True, help="For manifests that name none.")
-@click.option("--region", default=_region, show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1")
+@click.option("--region", type=_REGION, default=_region, show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1")
 @click.option("-o", "--output", default="text", type=click.Choice(["text", "json"]), show_default=True)
 @click.pass_context
 def plan(ctx: click.Context, /, **options: Any) -> None:
@@ -176,9 +210,15 @@ def plan(ctx: click.Context, /, **options: Any) -> None:
     With a cluster, what it knows of the objects (status, approvals) counts; without one, the manifest alone.
     Exit status: 0 nothing to do, 2 changes, 1 error.
     """
+    from botocore.exceptions import BotoCoreError
+
     from penstock.preview import preview
 
-    ctx.exit(asyncio.run(preview(options["files"], options["namespace"], options["region"], options["output"])))
+    try:
+        code = asyncio.run(preview(options["files"], options["namespace"], options["region"], options["output"]))
+    except BotoCoreError as error:
+        raise click.ClickException(f"the AWS settings cannot be used: {error}") from error
+    ctx.exit(code)
 
 
 if __name__ == "__main__":

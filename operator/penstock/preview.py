@@ -59,7 +59,11 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
             except Invalid as invalid:
                 results.append({"object": name, "problems": [str(p) for p in invalid.problems]})
             except Trouble as trouble:
-                results.append({"object": name, "problems": [trouble.sentence]})
+                # Here nobody keeps trying, and the person at the terminal is who has the credentials.
+                sentence = trouble.sentence.removesuffix("; the operator keeps trying.").rstrip(".") + "."
+                if trouble.reason == Reason.CREDENTIALS_MISSING:
+                    sentence = "No AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+                results.append({"object": name, "problems": [sentence]})
     finally:
         account.close()
         if kube is not None:

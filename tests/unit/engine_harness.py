@@ -99,7 +99,7 @@ class Things:
         told = ("Setting", f"{word} {desired.name}.")
         return Step("things", operation, {}, f"{word} {desired.name}", when=When.NOW, intent=intent, told=told)
 
-    async def act(self, desired: Wish, step: Step) -> None:
+    async def act(self, desired: Wish, step: Step) -> str | None:
         self._at("act", desired.name)
         self._at(step.operation, desired.name)
         await asyncio.sleep(self.takes)
@@ -107,6 +107,7 @@ class Things:
             self.world.pop(desired.name, None)
         elif step.operation == "Set":
             self.world[desired.name] = desired.value
+        return "request"
 
     def report(self, obj: Object, desired: Wish, outcome: Outcome[dict[str, str]], now: datetime) -> Report:
         self._at("report", desired.name)

@@ -155,5 +155,10 @@ class Account:
         now = time.monotonic()
         if now - self._renewed >= _RENEW:
             self._renewed = now
-            self._session = boto3.Session()
+            try:
+                self._session = boto3.Session()
+            except BotoCoreError as error:
+                # A profile that is gone: what there was is no worse.
+                log.warning("the AWS settings cannot be read anew: %s", error)
+                return
             self._clients.clear()

@@ -39,8 +39,8 @@ class Actor:
     account: Account
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    async def act(self, desired: Desired, memory: Memory, step: Step) -> str:
-        """Perform the step; returns AWS's request id.
+    async def act(self, desired: Desired, memory: Memory, step: Step) -> str | None:
+        """Perform the step; returns AWS's request id, or None when there was nothing to do.
 
         Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again.
         """
@@ -54,7 +54,7 @@ class Actor:
             memory.drop("table", step.facet)
             memory.must_look = True
             if trouble.code in _LOOK_AGAIN.get(step.operation, ()):
-                return trouble.request_id
+                return None
             refined = _refine(step, trouble)
             memory.refuse(step.summary, refined, self.clock(), random.random())
             raise refined from trouble

@@ -118,7 +118,7 @@ class DynamoTables:
             desired = ownership.as_marked(desired, observed)
         return planning.plan(desired, observed, now)
 
-    async def act(self, desired: Desired, step: Step) -> str:
+    async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:

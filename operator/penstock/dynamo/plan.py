@@ -34,6 +34,9 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if observed.table is None:
         return _creation(desired, observed, now)
     claimed = claim(desired, observed)
+    if isinstance(claimed, Refusal) and observed.table.status == "DELETING":
+        sentence = f"An older table {observed.table.name} is still being deleted by AWS; this one is made afterwards."
+        return Plan(waits=(Wait(Reason.DELETING, sentence, poll(observed, now)),))
     if isinstance(claimed, Refusal):
         return Plan(refusals=(claimed,))
     mismatch = _other_key(desired, observed.table)
@@ -88,7 +91,9 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
 
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
     waits = [*_waits(table, observed, now), *facets.waits(desired, observed)]
-    refusals = [Refusal(reason, sentence) for reason, sentence in observed.unread]
+    refusals = [
+        Refusal(reason, sentence, blocking=reason != Reason.UNAVAILABLE) for reason, sentence in observed.unread
+    ]
     key = _key_refusal(observed)
     if key is not None:
         refusals.append(key)

@@ -360,7 +360,7 @@ def _notes(status: Mapping[str, Any], ready: Condition, plan: Plan, trouble: Tro
         known is not None
         and known.get("status") == "True"
         and ready.status is not True
-        and ready.reason != Reason.DELETING
+        and ready.reason not in (Reason.DELETING, Reason.BACKING_UP)
         and trouble is None
     ):
         found.append(Note(ready.reason, ready.message, warning=True))

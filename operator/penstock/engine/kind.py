@@ -101,8 +101,8 @@ class Kind(Protocol[D, O]):
     def plan(self, desired: D, observed: O, now: datetime) -> Plan:
         """Decide."""
 
-    async def act(self, desired: D, step: Step) -> str:
-        """Perform one step; idempotent. Returns AWS's request id. Raises Trouble."""
+    async def act(self, desired: D, step: Step) -> str | None:
+        """Perform one step; idempotent. Returns AWS's request id, or None when the look was stale and nothing was done. Raises Trouble."""
 
     def report(self, obj: Object, desired: D, outcome: Outcome[O], now: datetime) -> Report:
         """Tell."""

@@ -208,6 +208,6 @@ def _sentence(body: Any) -> str:
     if isinstance(body, bytes):
         body = body.decode(errors="replace")
     try:
-        return str(json.loads(body).get("message", body))
+        return str(json.loads(body).get("message", body)).strip()
     except (TypeError, ValueError, AttributeError):
-        return str(body)
+        return str(body).strip()

@@ -22,6 +22,13 @@ class _Context(logging.Filter):
         return True
 
 
+class _Expected(logging.Filter):
+    """kopf warns that it leaves the signals alone, which is what it is in a thread of its own for."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.name.startswith("kopf") and "OS signals are ignored" in record.getMessage())
+
+
 class _Json(JsonFormatter):
     def process_log_record(self, log_data: dict[str, object]) -> dict[str, object]:
         return {key: value for key, value in super().process_log_record(log_data).items() if value not in ("", None)}
@@ -31,6 +38,7 @@ def configure(level: str, style: Literal["json", "text"]) -> None:
     """Send everything to stderr. level: a name of the logging module. style: json for machines, text for a terminal."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(_Context())
+    handler.addFilter(_Expected())
     if style == "json":
         handler.setFormatter(
             _Json(

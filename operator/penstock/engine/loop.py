@@ -236,8 +236,12 @@ class Loop:
                     extra={"code": trouble.code, "request_id": trouble.request_id},
                 )
                 met[step.summary] = trouble
-                if _general(trouble):
+                # One operation that AWS fails at says little about the others; a second one says enough.
+                if _general(trouble) and (trouble.meaning is not Meaning.UNAVAILABLE or len(met) > 1):
                     break
+                continue
+            if request is None:
+                metrics.STEPS.labels(key.kind, step.operation, "stale").inc()
                 continue
             metrics.STEPS.labels(key.kind, step.operation, "ok").inc()
             log.info(step.summary, extra={"operation": step.operation, "request_id": request})
@@ -330,7 +334,7 @@ class Loop:
         finalizers = obj["metadata"].get("finalizers") or ()
         if meta.FINALIZER in finalizers:
             await self._set_finalizers(key, obj, [f for f in finalizers if f != meta.FINALIZER])
-            log.info("released: nothing of it is left to take down")
+            log.info("let go: the finalizer is off")
         self._failures.pop(key, None)
 
     async def _set_finalizers(self, key: Key, obj: Object, finalizers: list[str]) -> Object:
