@@ -136,6 +136,9 @@ def _from_answer(error: exceptions.ClientError, action: str, operation: str) -> 
     code, message = str(body.get("Code", "")), _flat(str(body.get("Message", "")))
     answer = error.response.get("ResponseMetadata", {})
     status = int(answer.get("HTTPStatusCode", 0))
+    if status == 500 and code == "500" and str(answer.get("HTTPHeaders", {}).get("server", "")).startswith("Werkzeug"):
+        # moto's server answers what it does not have with its framework's own page, where AWS would name a code.
+        code = "NotImplemented"
     meaning, reason, sentence = _judge(code, message, status, action)
     return Trouble(
         meaning,

@@ -24,10 +24,14 @@ _HOLDS = (Meaning.INVALID, Meaning.DENIED, Meaning.BUSY, Meaning.MISSING, Meanin
 
 @dataclass
 class Memory:
-    """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists."""
+    """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists.
+
+    misses: how often in a row AWS failed to tell a facet.
+    """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
     must_look: bool = False
     signature: tuple[Any, ...] = ()
     since: datetime | None = None

@@ -41,6 +41,8 @@ class Cycles:
 # Within one pass the table is not described twice.
 _SAME_PASS = 0.4
 _KMS_TTL = 300.0
+# Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
+_MISSES = 3
 
 
 @dataclass
@@ -99,13 +101,14 @@ class Observer:
 
     @staticmethod
     def _dispensable(desired: Desired, memory: Memory, facet: str, trouble: Trouble) -> bool:
-        """Whether the rest may go on without a facet that may not be read: not where it decides whose the table is, or what is kept of it."""
+        """Whether the rest may go on without a facet that cannot be read: not where it decides whose the table is, or what is kept of it."""
         decisive = facet == "tags" and not ownership.knows(desired, Observed(table=_known(memory, "table")))
-        return (
-            trouble.meaning is Meaning.DENIED
-            and trouble.reason == Reason.ACCESS_DENIED
-            and not (desired.absent or decisive)
-        )
+        if desired.absent or decisive:
+            return False
+        if trouble.meaning is Meaning.UNAVAILABLE:
+            memory.misses[facet] = memory.misses.get(facet, 0) + 1
+            return memory.misses[facet] >= _MISSES
+        return trouble.meaning is Meaning.DENIED and trouble.reason == Reason.ACCESS_DENIED
 
     def _may_assume(self, desired: Desired, memory: Memory) -> bool:
         """A table that no status names, and that is not to be adopted, is not looked for: CreateTable tells if it exists, atomically."""
@@ -205,6 +208,7 @@ class Observer:
                 return True
             raise
         memory.put(facet, value, self._time())
+        memory.misses.pop(facet, None)
         return True
 
     async def _ttl(self, desired: Desired) -> Any:
