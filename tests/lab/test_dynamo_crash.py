@@ -28,8 +28,18 @@ FULL = {
     "tags": {"team": "shop"},
     "contributorInsights": True,
 }
-# What may be asked twice: it says how things shall be, and saying it again changes nothing.
-REPEATABLE = {"TagResource", "UntagResource", "RegisterScalableTarget", "PutScalingPolicy", "DeregisterScalableTarget"}
+# What may be asked twice: it says how things shall be, and saying it again changes nothing. A request that was held back
+# still has its effect after its sender's death.
+REPEATABLE = {
+    "TagResource",
+    "UntagResource",
+    "UpdateContinuousBackups",
+    "UpdateContributorInsights",
+    "PutResourcePolicy",
+    "RegisterScalableTarget",
+    "PutScalingPolicy",
+    "DeregisterScalableTarget",
+}
 
 
 @dataclass(frozen=True)
