@@ -305,7 +305,7 @@ class Declared:
             for entry in self.lab.aws.calls(log=True)["log"]
             if entry["key"] == self.table
             and entry["operation"].partition(".")[2].startswith(_WRITES)
-            and (not only_done or entry["status"] < 400)
+            and (not only_done or 200 <= entry["status"] < 400)
         ]
 
 

@@ -69,3 +69,20 @@ def test_a_write_whose_answer_is_lost_is_not_made_twice(lab: Lab, namespace: str
     done = table.writes()
     assert done.count(operation) <= 1, done
     assert table.aws_ttl["AttributeName"] == "until"
+
+
+@pytest.mark.parametrize("operation", ["DescribeTimeToLive", "UpdateTimeToLive"])
+def test_one_operation_that_fails_for_long_keeps_nothing_else_from_being_done(
+    lab: Lab, namespace: str, operation: str
+) -> None:
+    table = Declared(lab, namespace, {"ttl": {"attribute": "until"}}, apply=operation.startswith("Describe"))
+    if operation.startswith("Describe"):
+        table.settled()
+    with fault(lab, kind="error", operation=operation, key=table.table):
+        table.spec |= {"contributorInsights": True, "stream": {"view": "NewImage"}}
+        table.apply().annotate("reconcile-at", "1")
+        table.wait("Synced", "False", reason="Unavailable", words=f"dynamodb:{operation}")
+        table.until(lambda: table.aws_insights() == "ENABLED", "insights")
+        table.until(lambda: table.aws["StreamSpecification"]["StreamEnabled"], "the stream")
+    table.annotate("reconcile-at", "2").settled()
+    assert table.aws_ttl["AttributeName"] == "until"

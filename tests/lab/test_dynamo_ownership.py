@@ -190,9 +190,11 @@ def test_retained_and_then_adopted_by_another_object(lab: Lab, namespace: str) -
 def test_an_object_made_again_under_its_name_needs_adopt_too(lab: Lab, namespace: str) -> None:
     table = Declared(lab, namespace).settled()
     # Somebody takes the finalizer off: the object goes and the table stays, with the mark of an object that is no more.
-    lab.kubectl("patch", "ddb", "orders", "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     table.annotate("mode", "Paused")
-    table.delete().gone()
+    table.wait("Synced", "False", reason="Paused")
+    table.delete()
+    lab.kubectl("patch", "ddb", "orders", "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    table.gone()
     table.annotations = {}
     table.apply()
     told = table.wait("Ready", "False", reason="AlreadyExists")

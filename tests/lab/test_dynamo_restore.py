@@ -205,7 +205,7 @@ def test_a_restore_is_deleted_while_it_runs(lab: Lab, namespace: str, source: De
     assert not copy.exists
 
 
-def test_a_crash_between_the_restore_and_our_mark(lab: Lab, namespace: str, source: Declared) -> None:
+def test_a_crash_between_the_restore_and_our_mark(lab: Lab, namespace: str, source: Declared, arn: str) -> None:
     """AWS cannot tag a table in the call that restores it: what tells the next process that it is ours is on the object."""
     before = items(source)
     with lab.run_operator() as first, slower(lab, restore_s=3.0):
