@@ -28,6 +28,7 @@ _LOOK_AGAIN: dict[str, tuple[str, ...]] = {
     "DeregisterScalableTarget": ("ObjectNotFoundException",),
     "DeleteResourcePolicy": ("PolicyNotFoundException", "ResourceNotFoundException"),
 }
+_MAKES = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
 # AWS allows one TTL change an hour; a try every five minutes finds the end of it.
 _TTL_AGAIN = 300.0
 
@@ -53,7 +54,10 @@ class Actor:
             # Also an error may have had its effect (a lost answer), so nothing that was known is trusted.
             memory.drop("table", step.facet)
             memory.must_look = True
-            if trouble.code in _LOOK_AGAIN.get(step.operation, ()):
+            there = trouble.code in _LOOK_AGAIN.get(step.operation, ())
+            if step.operation in _MAKES and (there or trouble.meaning is Meaning.UNAVAILABLE):
+                memory.note_made(asyncio.get_running_loop().time(), sure=there)
+            if there:
                 return None
             refined = _refine(step, trouble)
             memory.refuse(step.summary, refined, self.clock(), random.random())
@@ -69,6 +73,8 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -
     if description is not None and step.operation != "DeleteTable":
         memory.put("table", dynamodb.table(description), now)
         memory.note_state(memory.get("table"), datetime.now(UTC))
+        if step.operation in _MAKES:
+            memory.note_made(now)
     match step.operation:
         case "CreateTable":
             memory.put("tags", {t["Key"]: t["Value"] for t in step.parameters.get("Tags", ())}, now)
@@ -81,6 +87,7 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -
         case "DeleteTable":
             memory.drop("table")
             memory.must_look = True
+            memory.seen()
         case "UpdateTimeToLive":
             asked = step.parameters["TimeToLiveSpecification"]
             memory.put(

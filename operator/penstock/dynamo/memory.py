@@ -26,13 +26,16 @@ _HOLDS = (Meaning.INVALID, Meaning.DENIED, Meaning.BUSY, Meaning.MISSING, Meanin
 class Memory:
     """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists.
 
-    misses: how often in a row AWS failed to tell a facet.
+    misses: how often in a row AWS failed to tell a facet. made, perhaps_made: when AWS said that the table exists although no look has shown it yet,
+    and when the answer of its creation was lost; times of the event loop.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     misses: dict[str, int] = field(default_factory=dict)
     must_look: bool = False
+    made: float = float("-inf")
+    perhaps_made: float = float("-inf")
     signature: tuple[Any, ...] = ()
     since: datetime | None = None
     generation: int = 0
@@ -57,6 +60,17 @@ class Memory:
     def clear(self) -> None:
         self.facets.clear()
         self.held.clear()
+
+    def note_made(self, now: float, *, sure: bool = True) -> None:
+        """AWS took the table's creation or, not sure, may have taken it."""
+        if sure:
+            self.made = now
+        else:
+            self.perhaps_made = now
+
+    def seen(self) -> None:
+        """A look has shown the table, or AWS took its deletion."""
+        self.made = self.perhaps_made = float("-inf")
 
     def note_state(self, table: Table | None, now: datetime) -> None:
         """Remember when the table or an index last changed its state."""

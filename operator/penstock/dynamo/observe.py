@@ -41,6 +41,8 @@ class Cycles:
 # Within one pass the table is not described twice.
 _SAME_PASS = 0.4
 _KMS_TTL = 300.0
+# Seconds within which DescribeTable shows a table that was made.
+_APPEARS = 20.0
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
 _MISSES = 3
 
@@ -130,11 +132,13 @@ class Observer:
             return known
         try:
             answer = await self._call(desired, "DescribeTable", {"TableName": desired.table_name}, look.priority)
-            table = dynamodb.table(answer["Table"])
+            table: Table | None = dynamodb.table(answer["Table"])
         except Trouble as trouble:
             if trouble.code not in ("ResourceNotFoundException", "TableNotFoundException"):
                 raise
-            table = None
+            table = _not_shown_yet(desired, memory, now)
+        else:
+            memory.seen()
         before = memory.get("table")
         if isinstance(before, Table) and (table is None or (before.id and before.id != table.id)):
             # Another table, or none: nothing that was known of the old one holds.
@@ -349,6 +353,21 @@ _OPERATIONS = {
     "scaling": "DescribeTable",
     "final_backup": "ListBackups",
 }
+
+
+def _not_shown_yet(desired: Desired, memory: Memory, now: float) -> Table | None:
+    """None when the table is really absent. Raises Trouble while AWS may only not show it yet.
+
+    DynamoDB API reference, DescribeTable: after CreateTable it may answer "not found" for a while, because it is an eventually consistent read.
+    Taken at its word, a table that was made a moment before its object was deleted would stay behind, and one that is being made be made again.
+    """
+    if now - max(memory.made, memory.perhaps_made if desired.absent else memory.made) > _APPEARS:
+        return None
+    known = memory.get("table")
+    if isinstance(known, Table):
+        return known
+    sentence = f"AWS does not show table {desired.table_name} yet, which it may have made; looking again."
+    raise Trouble(Meaning.BUSY, Reason.BUSY, sentence, operation="DescribeTable", retry_after=1.0)
 
 
 def _known(memory: Memory, facet: str) -> Any:

@@ -30,7 +30,8 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         sentence = f"Reading whose table {desired.table_name} is."
         return Plan(waits=(Wait(Reason.PROGRESSING, sentence, poll(observed, now)),))
     if desired.absent:
-        return removal.plan(desired, observed, poll(observed, now))
+        removed = removal.plan(desired, observed, poll(observed, now))
+        return _rest(removed.steps, observed, now, removed.waits, removed.refusals) if removed.steps else removed
     if observed.table is None:
         return _creation(desired, observed, now)
     claimed = claim(desired, observed)
@@ -91,9 +92,9 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
 
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
     waits = [*_waits(table, observed, now), *facets.waits(desired, observed)]
-    refusals = [
-        Refusal(reason, sentence, blocking=reason != Reason.UNAVAILABLE) for reason, sentence in observed.unread
-    ]
+    # What AWS fails to tell is waited for: the table may be all that the spec asks, or not.
+    waits += [Wait(Reason(r), sentence, 30.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
+    refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r != Reason.UNAVAILABLE]
     key = _key_refusal(observed)
     if key is not None:
         refusals.append(key)
