@@ -113,8 +113,13 @@ def test_an_edit_that_takes_an_index_back_while_it_is_made(lab: Lab, namespace: 
             index("one", "city", {"type": "Include", "attributes": ["size"]}),
             "(city, KEYS_ONLY) to (city, INCLUDE size)",
         ),
+        (
+            index("one", "size"),
+            {**index("one", "size"), "partition": {"name": "size", "type": "Number"}},
+            "(size:String, KEYS_ONLY) to (size:Number, KEYS_ONLY)",
+        ),
     ],
-    ids=["key", "projection"],
+    ids=["key", "projection", "type"],
 )
 def test_a_changed_index_is_replaced_only_after_consent(
     lab: Lab, namespace: str, before: dict[str, object], after: dict[str, object], words: str

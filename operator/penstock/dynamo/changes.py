@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, Index, KmsKey, Table, 
 from penstock.dynamo import requests
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consent_hash, consents
+
+_TYPE_WORDS = {word: str(name) for name, word in requests.TYPES.items()}
 
 
 @dataclass
@@ -312,7 +315,13 @@ def _clash(desired: Desired, index: GlobalIndex, table: Table) -> Refusal | None
 
 
 def _replacement(table: Table, index: GlobalIndex, have: Index) -> Step:
-    change = f"{_index_words(have)} to {_wanted_words(index)}"
+    types = requests.types_of(iter(a for a in (index.partition, index.sort) if a))
+    differ = {name for name, kind in types.items() if table.types.get(name, kind) != kind}
+    before = _words(
+        (have.key.partition, have.key.sort), table.types, differ, f"{have.projection}{_list(sorted(have.attributes))}"
+    )
+    projection = f"{requests.aws_word(index.projection.type)}{_list(sorted(index.projection.attributes))}"
+    change = f"{before} to {_words(tuple(types), types, differ, projection)}"
     summary = f"replace index {index.name}: {change}; queries of it fail until it is filled again"
     return _index_step(
         table, {"Delete": {"IndexName": index.name}}, summary, effect=Effect.REPLACE, when=When.AFTER_CONSENT
@@ -361,14 +370,10 @@ def _managed(desired: Desired) -> tuple[str, ...]:
     return desired.status.managed.indexes if desired.status.managed else ()
 
 
-def _index_words(have: Index) -> str:
-    key = "+".join(n for n in (have.key.partition, have.key.sort) if n)
-    return f"({key}, {have.projection}{_list(sorted(have.attributes))})"
-
-
-def _wanted_words(index: GlobalIndex) -> str:
-    key = "+".join(a.name for a in (index.partition, index.sort) if a)
-    return f"({key}, {requests.aws_word(index.projection.type)}{_list(sorted(index.projection.attributes))})"
+def _words(names: tuple[str, ...], types: Mapping[str, str], differ: Collection[str], projection: str) -> str:
+    """An index for people: its key, with types only where they are what differs, and what it copies."""
+    key = "+".join(f"{n}:{_TYPE_WORDS.get(types[n], types[n])}" if n in differ else n for n in names if n)
+    return f"({key}, {projection})"
 
 
 def _list(names: list[str]) -> str:
