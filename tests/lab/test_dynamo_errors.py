@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from declared import Declared, fault, index, slower, unharmed
@@ -130,20 +132,31 @@ def test_indexes_beyond_what_aws_allows(lab: Lab, namespace: str) -> None:
 # ---- the object itself
 
 
+def install(lab: Lab, crd: dict[str, Any]) -> None:
+    """Apply the definition as whoever installed it did, so that the next upgrade meets no conflict."""
+    owners = crd["metadata"].get("managedFields", ())
+    manager = next((m["manager"] for m in owners if m["operation"] == "Apply" and "f:spec" in m["fieldsV1"]), "helm")
+    metadata = {k: crd["metadata"].get(k) for k in ("name", "labels", "annotations")}
+    body = {"apiVersion": crd["apiVersion"], "kind": crd["kind"], "metadata": metadata, "spec": crd["spec"]}
+    lab.kubectl(
+        "apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "-f", "-", input=json.dumps(body)
+    )
+
+
 def test_an_object_that_an_older_version_let_in(lab: Lab, namespace: str) -> None:
     """Validation at admission came later than the object: it gets sentences, it can be mended, and it can be deleted."""
-    crd = "dynamotables.penstock.dev"
-    before = json.loads(lab.kubectl("get", "crd", crd, "-o", "json").stdout)
+    strict = json.loads(
+        lab.kubectl("get", "crd", "dynamotables.penstock.dev", "-o", "json", "--show-managed-fields").stdout
+    )
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    loose = {"type": "object", "properties": {"spec": schema, "status": schema}}
-    path = "/spec/versions/0/schema/openAPIV3Schema"
+    loose = copy.deepcopy(strict)
+    for version in loose["spec"]["versions"]:
+        version["schema"]["openAPIV3Schema"] = {"type": "object", "properties": {"spec": schema, "status": schema}}
     good = Declared(lab, namespace, name="good").settled()
     empty = Declared(lab, namespace, name="empty", apply=False)
     wrong = Declared(lab, namespace, name="wrong", apply=False)
     try:
-        lab.kubectl(
-            "patch", "crd", crd, "--type=json", "-p", json.dumps([{"op": "replace", "path": path, "value": loose}])
-        )
+        install(lab, loose)
         wrong.spec |= {"deletionPolicy": "Never", "ttl": {"attribute": 5}, "capacity": {"mode": "Free"}}
         empty.spec = {}
         wrong.until(lambda: bool(wrong.apply()), "the loose schema is served")
@@ -151,10 +164,7 @@ def test_an_object_that_an_older_version_let_in(lab: Lab, namespace: str) -> Non
         good.spec["deletionPolicy"] = "Never"
         good.apply()
     finally:
-        value = before["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-        lab.kubectl(
-            "patch", "crd", crd, "--type=json", "-p", json.dumps([{"op": "replace", "path": path, "value": value}])
-        )
+        install(lab, strict)
     told = wrong.wait("Stalled", "True", reason="Invalid")
     assert "spec.deletionPolicy" in told["message"]
     assert "spec.ttl.attribute" in told["message"]
@@ -172,3 +182,6 @@ def test_an_object_that_an_older_version_let_in(lab: Lab, namespace: str) -> Non
     lab.kubectl("patch", "ddb", "good", "-n", namespace, "--type=merge", "-p", '{"spec":{"deletionPolicy":"Delete"}}')
     good.gone()
     assert not good.exists
+    # The definition is as it was, for the next helm upgrade too.
+    lab.install_operator({"podAnnotations": {"tests": namespace}})
+    lab.install_operator()
