@@ -12,6 +12,9 @@ LAB ?= default
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lab-test lint fix crds lab lab-down controlplane bench requirements clean
 
+# Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
+LAB_AGAIN = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none tests/lab; }
+
 # A step of a longer run: its name before, its time after.
 define step
 @printf '\n==> %s\n' "$(1)"; began=$$SECONDS; $(2) && printf '    %s: %d s\n' "$(1)" $$((SECONDS - began))
@@ -62,7 +65,7 @@ unit: setup ## tests that need no lab
 	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab $(PYTEST))
 
 lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
-	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST))
+	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(LAB_AGAIN))
 
 fix: setup ## let ruff mend and format what it can
 	@$(BIN)/ruff check --fix $(SOURCES)
