@@ -36,6 +36,14 @@ LIMITS: dict[str, Limit] = {
     "resourcegroupstaggingapi": Limit(rate=5, burst=10),
     # KMS quotas: 2,000 DescribeKey/s shared in an account; one key serves many tables and is remembered.
     "kms": Limit(rate=20, burst=20),
+    # RDS guide, "Throttling of RDS API requests": 12 requests/s an account and region, shared by every tool. No minute of ours has more than
+    # 30 + 60 × 5.5 = 360 requests, which is half; a quarter of the burst is kept for writes and for whoever waits.
+    "rds": Limit(rate=5.5, burst=30),
+    # Secrets Manager quotas: 50 writes/s; EC2 API throttling: buckets that refill by 10 describes/s. Each is shared in an account.
+    "secretsmanager": Limit(rate=10, burst=20),
+    "ec2": Limit(rate=5, burst=20),
+    # SQS has no limit for long polls of a standard queue.
+    "sqs": Limit(rate=20, burst=20),
 }
 OPERATION_LIMITS: dict[tuple[str, str], Limit] = {
     # DynamoDB API reference: each of these has a cap of its own for the whole account. Half is left to others.
@@ -52,6 +60,11 @@ OPERATION_LIMITS: dict[tuple[str, str], Limit] = {
 _DEFAULT = Limit(rate=10, burst=20)
 # After credentials failed, a new session may find renewed ones (a mounted Secret, a file); not more often than this, in seconds.
 _RENEW = 15.0
+# A long poll of SQS lasts up to 20 seconds by itself.
+_READ_TIMEOUTS = {"sqs": 30}
+
+
+_RIGHTS_LACK = ("AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault")
 
 
 class Account:
@@ -127,7 +140,7 @@ class Account:
         config = Config(
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=5,
-            read_timeout=20,
+            read_timeout=_READ_TIMEOUTS.get(service, 20),
             max_pool_connections=self._threads,
             user_agent_extra=f"penstock/{__version__}",
             # The models of the API were checked at admission; AWS checks again.
@@ -149,8 +162,8 @@ class Account:
         return self._buckets[key]
 
     def _renew(self, trouble: Trouble) -> None:
-        if trouble.reason == Reason.ACCESS_DENIED and trouble.code in ("AccessDenied", "AccessDeniedException"):
-            # The credentials work; it is the policy that is missing something.
+        if trouble.reason == Reason.ACCESS_DENIED and trouble.code in _RIGHTS_LACK:
+            # The credentials work; it is a policy that is missing something.
             return
         now = time.monotonic()
         if now - self._renewed >= _RENEW:

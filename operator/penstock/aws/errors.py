@@ -1,6 +1,7 @@
 """What AWS's errors mean, and the sentence that each puts on the object.
 
-Sources: the "Errors" sections of the DynamoDB, Application Auto Scaling and KMS API references, and "Common Error Types" of each.
+Sources: the "Errors" sections of the DynamoDB, RDS, Application Auto Scaling, KMS, EC2, Secrets Manager and SQS API references, and "Common Error
+Types" of each. Codes of RDS end in Fault or not as the service likes; both are meant.
 """
 
 from __future__ import annotations
@@ -51,6 +52,18 @@ _BUSY = {
     "PolicyInProgressException",
     "ConflictException",
     "TransactionConflictException",
+    "DBInstanceNotReady",
+    "InvalidDBClusterAutomatedBackupState",
+    "InvalidDBClusterEndpointState",
+    "InvalidDBClusterSnapshotState",
+    "InvalidDBClusterState",
+    "InvalidDBInstanceAutomatedBackupState",
+    "InvalidDBInstanceState",
+    "InvalidDBParameterGroupState",
+    "InvalidDBSnapshotState",
+    "InvalidDBSubnetGroupState",
+    "InvalidGlobalClusterState",
+    "InvalidResourceState",
 }
 _ABSENT = {
     "ResourceNotFoundException",
@@ -60,6 +73,8 @@ _ABSENT = {
     "PolicyNotFoundException",
     "ObjectNotFoundException",
     "NotFoundException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist",
 }
 _UNAVAILABLE = {
     "InternalServerError",
@@ -81,6 +96,11 @@ _UNSUPPORTED = {
     "UnsupportedOperationException",
     "NotImplemented",
 }
+# Of RDS, EC2 and Secrets Manager: families of codes that differ only in what they are about.
+_ABSENT_END = ("NotFound", "NotFoundFault")
+_EXISTS_END = ("AlreadyExists", "AlreadyExistsFault", "AlreadyExist", "ResourceExistsException")
+_LIMIT_PART = ("QuotaExceeded", "LimitReached", "LimitExceeded")
+_KEY_UNUSABLE = {"KMSKeyNotAccessibleFault", "KMSKeyNotAccessible"}
 
 UNSUPPORTED = "UnsupportedOperation"
 """The code of a Trouble whose operation the endpoint does not have at all (an emulator, an old region)."""
@@ -175,6 +195,9 @@ def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, 
             Reason.CREDENTIALS_MISSING,
             "The request carried no AWS credentials: give the operator a role or a Secret with keys.",
         )
+    of_rds = _judge_family(code, message, action)
+    if of_rds is not None:
+        return of_rds
     if code in _DENIED or (status == 403 and code not in _UNSUPPORTED):
         return (
             Meaning.DENIED,
@@ -185,7 +208,7 @@ def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, 
         return Meaning.UNKNOWN, Reason.UNAVAILABLE, f"This AWS endpoint does not have {action}."
     if code in _LIMIT:
         return Meaning.BUSY, Reason.LIMIT_REACHED, f"A limit of the AWS account is reached ({action}): {message}"
-    if code in _BUSY:
+    if code.removesuffix("Fault") in _BUSY:
         return Meaning.BUSY, Reason.BUSY, f"AWS is still changing it ({action}): {message}"
     if code in _ABSENT:
         return Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"AWS does not find it ({action}): {message}"
@@ -198,6 +221,29 @@ def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, 
     if code == "ValidationException" or status == 400:
         return Meaning.INVALID, Reason.REFUSED, f"AWS refuses {action}: {message}"
     return Meaning.UNKNOWN, Reason.UNKNOWN, f"{action} failed with {code or status}: {message}"
+
+
+def _judge_family(code: str, message: str, action: str) -> tuple[Meaning, Reason, str] | None:
+    """What the name of the code alone tells; some of these come with status 403 and are no denial."""
+    if code in _KEY_UNUSABLE:
+        return (
+            Meaning.DENIED,
+            Reason.ACCESS_DENIED,
+            f"The KMS key cannot be used ({action}): enable it, and let its policy allow the operator to grant RDS its use. {message}".strip(),
+        )
+    if code.startswith("Insufficient") and code.removesuffix("Fault").endswith("Capacity"):
+        return (
+            Meaning.BUSY,
+            Reason.UNAVAILABLE,
+            f"AWS has no capacity left for it at the moment ({action}); the operator keeps trying; another class or zone may do: {message}",
+        )
+    if code.endswith(_EXISTS_END):
+        return Meaning.CONFLICT, Reason.ALREADY_EXISTS, f"AWS has one of that name already ({action}): {message}"
+    if code.endswith(_ABSENT_END):
+        return Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"AWS does not find it ({action}): {message}"
+    if any(part in code for part in _LIMIT_PART):
+        return Meaning.BUSY, Reason.LIMIT_REACHED, f"A limit of the AWS account is reached ({action}): {message}"
+    return None
 
 
 def _flat(text: str) -> str:
