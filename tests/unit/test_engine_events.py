@@ -183,3 +183,39 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert EVENTS.plural == "events"
     await recorder.tell(ORDERS, Note("Reason", "Sentence 0."))
     assert len(stored(kube)) == 11
+
+
+@virtual
+async def test_waits_for_busy_workers_in_order_and_not_for_ever() -> None:
+    kube = FakeKube()
+    recorder = Recorder(kube, "x", now)
+    busy = True
+    running = asyncio.create_task(recorder.run(lambda: busy))
+    await asyncio.sleep(0)
+    for number in range(3):
+        await recorder.tell(ORDERS, Note("Reason", f"Sentence {number}."))
+    await asyncio.sleep(1)
+    assert stored(kube) == []
+    await asyncio.sleep(events.HOLD_SECONDS)
+    assert [e["note"] for e in stored(kube)] == ["Sentence 0.", "Sentence 1.", "Sentence 2."]
+    await recorder.tell(ORDERS, Note("Reason", "Sentence 3."))
+    await asyncio.sleep(1)
+    assert len(stored(kube)) == 3
+    busy = False
+    await asyncio.sleep(1)
+    assert len(stored(kube)) == 4
+    running.cancel()
+
+
+@virtual
+async def test_what_still_waits_at_the_end_is_written_once() -> None:
+    kube = FakeKube()
+    recorder = Recorder(kube, "x", now)
+    running = asyncio.create_task(recorder.run(lambda: True))
+    await asyncio.sleep(0)
+    await recorder.tell(ORDERS, CREATING)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await recorder.flush(1)
+    await recorder.flush(1)
+    assert len(stored(kube)) == 1

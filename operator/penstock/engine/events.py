@@ -1,13 +1,15 @@
 """Kubernetes Events, folded: the same thing said again raises a count instead of making another object.
 
 events.k8s.io/v1 with `series`, as client-go's recorder does it. A repeat is written at most every five minutes, so a storm costs one write.
+Telling never delays doing: while all workers are busy, Events wait for their turn, a few seconds at most.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +24,9 @@ FOLD_SECONDS = 300.0
 REMEMBERED = 10_000
 # events.k8s.io refuses a longer note; bytes, not characters (Kubernetes API reference, Event v1: 1 kB).
 NOTE_LIMIT = 1000
+# Seconds that an Event waits at most for workers that are busy, and how many may wait; the oldest are dropped, as client-go's recorder does.
+HOLD_SECONDS = 15.0
+WAITING = 10_000
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,49 @@ class Recorder:
         self._instance = instance[:128]
         self._clock = clock
         self._told: OrderedDict[tuple[str, str, str], _Told] = OrderedDict()
+        self._waiting: deque[tuple[float, datetime, Mapping[str, Any], Note]] = deque(maxlen=WAITING)
+        self._arrived: asyncio.Event | None = None
 
     async def tell(self, regarding: Mapping[str, Any], note: Note) -> None:
-        """Record the note on the object (a Kubernetes object as read from the API)."""
+        """Record the note on the object (a Kubernetes object as read from the API): at once, or in its turn while run() is running."""
+        if self._arrived is None:
+            await self._write(regarding, note, self._clock())
+            return
+        self._waiting.append((asyncio.get_running_loop().time(), self._clock(), regarding, note))
+        self._arrived.set()
+
+    async def run(self, busy: Callable[[], bool]) -> None:
+        """Write what was told, in its order, for ever. busy: whether there is more urgent work. Cancel it, then flush()."""
+        arrived = self._arrived = asyncio.Event()
+        time = asyncio.get_running_loop().time
+        try:
+            while True:
+                arrived.clear()
+                while self._waiting:
+                    if busy() and time() - self._waiting[0][0] < HOLD_SECONDS:
+                        await asyncio.sleep(0.1)
+                        continue
+                    _, told_at, regarding, note = self._waiting[0]
+                    await self._write(regarding, note, told_at)
+                    self._waiting.popleft()
+                await arrived.wait()
+        finally:
+            self._arrived = None
+
+    async def flush(self, seconds: float) -> None:
+        """Write what is still waiting, for at most so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._waiting:
+                    _, told_at, regarding, note = self._waiting.popleft()
+                    await self._write(regarding, note, told_at)
+        except TimeoutError:
+            log.warning("%d Events were not written before the process ended", len(self._waiting) + 1)
+
+    async def _write(self, regarding: Mapping[str, Any], note: Note, now: datetime) -> None:
         meta = regarding["metadata"]
         sentence = _bounded(note.sentence)
         identity = (meta["uid"], note.reason, sentence)
-        now = self._clock()
         told = self._told.get(identity)
         try:
             if told is not None:

@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import os
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +140,8 @@ class Kube:
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 headers={"Accept": "application/json", "User-Agent": f"penstock/{__version__}"},
-                trust_env=True,
+                # As trust_env would find it, which looks for a .netrc and the proxy anew with every request.
+                proxy=self.configuration.proxy or _proxy(self.configuration.host),
             )
         return self._session
 
@@ -202,6 +205,14 @@ class Kube:
             )
             await asyncio.sleep(delay)
             delay = min(5.0, delay * 2)
+
+
+def _proxy(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for the URL, as kubectl reads them."""
+    address = urllib.parse.urlsplit(url)
+    if urllib.request.proxy_bypass_environment(address.netloc):
+        return None
+    return urllib.request.getproxies_environment().get(address.scheme)
 
 
 def _sentence(body: Any) -> str:

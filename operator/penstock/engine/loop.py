@@ -78,8 +78,9 @@ class Loop:
         """Work until stop is set; then let running passes end for `grace` seconds and cancel the rest. Restart finds what they left."""
         workers = [asyncio.create_task(self._worker(), name=f"worker-{n}") for n in range(self._workers)]
         waiter = asyncio.create_task(stop.wait())
+        teller = asyncio.create_task(self._recorder.run(self._busy), name="events")
         try:
-            done, _ = await asyncio.wait([waiter, *workers], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([waiter, teller, *workers], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiter}:
                 task.result()
         finally:
@@ -88,9 +89,14 @@ class Loop:
             self._stopping = True
             while self.running and asyncio.get_running_loop().time() < deadline:
                 await asyncio.sleep(0.05)
-            for task in workers:
+            for task in (teller, *workers):
                 task.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            await asyncio.gather(teller, *workers, return_exceptions=True)
+        # Not when cancelled: that is how a lost Lease ends the work.
+        await self._recorder.flush(max(0.5, deadline - asyncio.get_running_loop().time()))
+
+    def _busy(self) -> bool:
+        return len(self.running) >= self._workers
 
     _stopping = False
 
