@@ -36,11 +36,11 @@ class EventText:
 
 # number | category | message
 _CLUSTER_EVENTS = """
-0016 | configuration change | Reset master credentials.
+0016 | configuration change | Reset master credentials
 0179 | configuration change | Database Activity Streams is started on your database cluster.
 0180 | configuration change | Database Activity Streams is stopped on your database cluster.
-0170 | creation | DB cluster created.
-0171 | deletion | DB cluster deleted.
+0170 | creation | DB cluster created
+0171 | deletion | DB cluster deleted
 0069 | failover | Cluster failover failed, check the health of your cluster instances and try again.
 0070 | failover | Promoting previous primary again: {name}.
 0071 | failover | Completed failover to DB instance: {name}
@@ -62,9 +62,9 @@ _CLUSTER_EVENTS = """
 0146 | notification | Pause was canceled for the DB cluster.
 0147 | notification | The DB cluster is being resumed.
 0148 | notification | The DB cluster is resumed.
-0150 | notification | DB cluster stopped.
-0151 | notification | DB cluster started.
-0152 | notification | DB cluster stop failed.
+0150 | notification | DB cluster stopped
+0151 | notification | DB cluster started
+0152 | notification | DB cluster stop failed
 0153 | notification | DB cluster is being started due to it exceeding the maximum allowed time being stopped.
 0172 | notification | Renamed cluster from {old} to {new}.
 """
