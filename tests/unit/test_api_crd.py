@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from penstock.api import crd
+from penstock.api.kind import Kind
 from penstock.api.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,12 @@ def test_defaults_are_only_those_that_can_stay_for_ever() -> None:
         "DynamoTable.spec.ttl.enabled": True,
         "DynamoTable.spec.stream.enabled": True,
         "DynamoTable.spec.pointInTimeRecovery.enabled": True,
+        "AuroraCluster.spec.adopt": False,
+        "AuroraCluster.spec.deletionPolicy": "Snapshot",
+        "AuroraCluster.spec.allowMajorUpgrade": False,
+        "AuroraCluster.spec.credentials.passwordSecretRef.key": "password",
+        "AuroraCluster.spec.performanceInsights.enabled": True,
+        "AuroraCluster.spec.probe.enabled": True,
     }
 
 
@@ -91,12 +98,16 @@ def test_lists_that_people_share_merge_by_name() -> None:
         "DynamoTable.spec.globalIndexes": ["name"],
         "DynamoTable.spec.localIndexes": ["name"],
         "DynamoTable.status.conditions": ["type"],
+        "AuroraCluster.spec.instances.overrides": ["ordinal"],
+        "AuroraCluster.status.conditions": ["type"],
+        "AuroraCluster.status.members": ["name"],
     }
 
 
-def test_the_reference_page_names_every_field() -> None:
-    page = (ROOT / "docs/reference/dynamotable.md").read_text(encoding="utf-8")
-    for path, _ in SPEC:
-        name = path.removeprefix("DynamoTable.spec").strip(".")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_the_reference_page_names_every_field(kind: Kind) -> None:
+    page = (ROOT / f"docs/reference/{kind.singular}.md").read_text(encoding="utf-8")
+    names = [path.removeprefix(f"{kind.name}.spec").strip(".") for path, _ in SPEC if path.startswith(f"{kind.name}.")]
+    for name in names:
         if name and not name.endswith("[]"):
             assert f"`{name}`" in page

@@ -48,6 +48,15 @@ class Reason(StrEnum):
     BACKING_UP = "BackingUp"
     BACKFILLING = "Backfilling"
     ARCHIVED = "Archived"
+    UPGRADING = "Upgrading"
+    REBOOTING = "Rebooting"
+    FAILING_OVER = "FailingOver"
+    STARTING = "Starting"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    DEGRADED = "Degraded"
+    SLOWER_THAN_USUAL = "SlowerThanUsual"
+    OBSERVATION_STALE = "ObservationStale"
 
     # What it waits for.
     WAITING_FOR_CONSENT = "WaitingForConsent"
@@ -64,6 +73,7 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     NOT_OWNED = "NotOwned"
     ALREADY_EXISTS = "AlreadyExists"
+    SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word, not a password
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_MISSING = "CredentialsMissing"
     CREDENTIALS_EXPIRED = "CredentialsExpired"

@@ -17,13 +17,11 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from penstock.api import dynamotable_rules
 from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.api.forms import REGION, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, Says, between, problems
 from penstock.api.quantities import Duration, Money, Quantity
-
-MAX_TAGS: Final = 48
-"""AWS allows 50 tags on a table; Penstock keeps two of them for its own."""
 
 
 class AttributeType(StrEnum):
@@ -65,19 +63,10 @@ class TableClass(StrEnum):
     STANDARD_INFREQUENT_ACCESS = "StandardInfrequentAccess"
 
 
-class DeletionPolicy(StrEnum):
-    """What becomes of the AWS resource when the object is deleted."""
-
-    SNAPSHOT = "Snapshot"
-    RETAIN = "Retain"
-    DELETE = "Delete"
-
-
 ResourceName = Annotated[StrictStr, Field(max_length=255), dynamotable_rules.NAME]
 AttributeName = Annotated[StrictStr, Field(max_length=255), Says("self != ''", bool, "must not be empty")]
 Units = Annotated[StrictInt, dynamotable_rules.UNITS]
 Cap = Annotated[StrictInt, dynamotable_rules.CAP]
-TagValue = Annotated[StrictStr, Field(max_length=256)]
 
 
 class KeyAttribute(ApiModel):
@@ -277,7 +266,7 @@ class RestoreFrom(ApiModel):
     """The ARN of a backup."""
     table_name: ResourceName | None = None
     """The name in AWS of a table with point-in-time recovery, in the same account and region."""
-    time: Annotated[StrictStr, Field(max_length=40), dynamotable_rules.TIME] | None = None
+    time: Annotated[StrictStr, Field(max_length=40), TIME] | None = None
     """The moment to restore, RFC 3339. Absent: the latest that AWS can restore."""
 
 
@@ -317,7 +306,7 @@ class DynamoTableSpec(ApiModel):
 
     rules: ClassVar[tuple[Rule, ...]] = dynamotable_rules.SPEC
 
-    region: Annotated[StrictStr, Field(max_length=32), dynamotable_rules.REGION] | None = None
+    region: Annotated[StrictStr, Field(max_length=32), REGION] | None = None
     """The AWS region; the operator's own when absent. Immutable."""
     table_name: ResourceName | None = None
     """The table's name in AWS, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'; metadata.name when absent.
@@ -354,28 +343,7 @@ class DynamoTableSpec(ApiModel):
     """What the table must be able to serve at once."""
     resource_policy: PolicyDocument | None = None
     """The resource-based policy. {}: none."""
-    tags: (
-        Annotated[
-            dict[StrictStr, TagValue],
-            Field(max_length=MAX_TAGS),
-            Says(
-                "self.all(k, size(k) >= 1 && size(k) <= 128)",
-                lambda tags: all(1 <= len(key) <= 128 for key in tags),
-                "must have keys of 1 to 128 characters",
-            ),
-            Says(
-                "self.all(k, !k.startsWith('aws:') && !k.startsWith('AWS:'))",
-                lambda tags: not any(key.startswith(("aws:", "AWS:")) for key in tags),
-                'must not have keys that begin with "aws:": AWS keeps that prefix for itself',
-            ),
-            Says(
-                "self.all(k, !k.startsWith('penstock.dev/'))",
-                lambda tags: not any(key.startswith("penstock.dev/") for key in tags),
-                'must not have keys that begin with "penstock.dev/": Penstock keeps that prefix for itself',
-            ),
-        ]
-        | None
-    ) = None
+    tags: Tags | None = None
     """AWS tags, at most 48 (of AWS's 50, two are Penstock's). Absent: left alone. A tag that is taken out of the spec goes;
     one that somebody else put on the table stays."""
     restore_from: RestoreFrom | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from penstock.api.forms import kms_key
 from penstock.api.model import Rule, Says, between, matching
 
 NAME = matching(
@@ -21,25 +22,13 @@ CAP = Says(
 )
 UNITS = between(1, None, "must be at least 1 capacity unit")
 RATE = Says("self >= 0.0", lambda rate: rate >= 0, "must not be negative")
-REGION = matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'must be an AWS region, for example "us-east-1"')
-KMS_KEY = matching(
-    r"alias/[a-zA-Z0-9/_-]{1,250}"
-    r"|(mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
-    r"|arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{1,30}:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]{1,250}",
-    'must be a KMS alias ("alias/orders"), a key id, or the ARN of one of them; leave it out for the key that AWS owns',
-)
+KMS_KEY = kms_key("alias/orders", "the key that AWS owns")
 BACKUP_ARN = matching(
     r"arn:aws[a-z-]{0,20}:dynamodb:[a-z0-9-]{1,30}:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/backup/[a-zA-Z0-9_.-]{1,64}"
     r"|arn:aws[a-z-]{0,20}:backup:[a-z0-9-]{1,30}:[0-9]{12}:recovery-point:[a-zA-Z0-9-]{1,64}",
     "must be the ARN of a DynamoDB backup, "
     'for example "arn:aws:dynamodb:us-east-1:123456789012:table/orders/backup/01489602797149-73d8d5bc"',
 )
-TIME = matching(
-    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
-    r"(Z|[+-][0-9]{2}:[0-9]{2})",
-    'must be a time in RFC 3339, for example "2026-11-01T12:00:00Z"',
-)
-
 _DISTINCT = Rule(
     "must be another attribute than the partition key's",
     cel="!has(self.sort) || self.sort.name != self.partition.name",

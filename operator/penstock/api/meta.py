@@ -20,11 +20,13 @@ FIELD_MANAGER: Final = "penstock"
 MODE: Final = f"{GROUP}/mode"
 RECONCILE_AT: Final = f"{GROUP}/reconcile-at"
 APPROVE: Final = f"{GROUP}/approve"
+FAILOVER_TO: Final = f"{GROUP}/failover-to"
 
 # Annotations that the operator writes, at most hourly, so that printer columns can show money.
 MONTHLY_COST: Final = f"{GROUP}/monthly-cost-usd"
 COST_BASIS: Final = f"{GROUP}/cost-basis"
 COST_DELTA: Final = f"{GROUP}/cost-delta-usd"
+LAST_FAILOVER: Final = f"{GROUP}/last-failover"
 
 # Tags on AWS resources. Those of this prefix are Penstock's: users may not set one, and drift never removes one.
 TAG_PREFIX: Final = f"{GROUP}/"

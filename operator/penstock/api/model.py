@@ -203,10 +203,10 @@ def _repeated(items: tuple[Any, ...], distinct: bool, path: str) -> Iterator[Pro
             return
         key = getattr(item, item.merge_key) if merges else item
         if key in seen:
-            what = "has the name of an entry before it" if merges else "is there twice"
-            yield Problem(
-                f"{path}[{index}]", f"{what} ({key!r}); {'give it another name' if merges else 'leave one out'}"
-            )
+            what, remedy = "is there twice", "leave one out"
+            if merges:
+                what, remedy = f"has the {item.merge_key} of an entry before it", f"give it another {item.merge_key}"
+            yield Problem(f"{path}[{index}]", f"{what} ({key!r}); {remedy}")
         seen.add(key)
 
 

@@ -3,35 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from penstock.api.auroracluster import AuroraCluster
 from penstock.api.dynamotable import DynamoTable
-from penstock.api.dynamotable_status import DynamoTableStatus
-from penstock.api.model import Problem, problems
+from penstock.api.model import Problem, StatusModel, problems
 
 _WORDS = {"string": "text", "int": "a whole number", "bool": "true or false", "float": "a number", "dict": "an object"}
 
 
-def parse(manifest: Mapping[str, Any]) -> DynamoTable | list[Problem]:
-    """A manifest as a DynamoTable, or everything that is wrong with it; never both, never an exception.
+M = TypeVar("M", DynamoTable, AuroraCluster)
+_MODELS: Final[Mapping[str, type[DynamoTable] | type[AuroraCluster]]] = {
+    "DynamoTable": DynamoTable,
+    "AuroraCluster": AuroraCluster,
+}
 
-    The status is read leniently: one that does not fit (another version wrote it) counts as absent.
+
+def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | list[Problem]:
+    """A manifest as the model of its kind, or everything that is wrong with it; never both, never an exception.
+
+    A manifest without a kind counts as a DynamoTable. The status is read leniently: one that does not fit (another
+    version wrote it) counts as absent.
     """
+    kind = manifest.get("kind", "DynamoTable")
+    model = _MODELS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        return [Problem("kind", f"must be {' or '.join(_MODELS)}, not {kind!r}")]
+    if model is AuroraCluster:
+        return parse_as(AuroraCluster, manifest)
+    return parse_as(DynamoTable, manifest)
+
+
+def parse_as(model: type[M], manifest: Mapping[str, Any]) -> M | list[Problem]:
+    """A manifest as this model, or everything that is wrong with it, as `parse` does."""
     body = {key: value for key, value in manifest.items() if key != "status"}
     try:
-        table = DynamoTable.model_validate(body, by_alias=True, by_name=False)
+        found = model.model_validate(body, by_alias=True, by_name=False)
     except ValidationError as error:
         return [problem_of(detail) for detail in _once(error)]
-    found = list(problems(table))
-    if found:
-        return found
+    wrong = list(problems(found))
+    if wrong:
+        return wrong
     try:
-        return table.with_status(DynamoTableStatus.model_validate(manifest.get("status") or {}))
+        status = cast(type[StatusModel], model.model_fields["status"].annotation)
+        return found.model_copy(update={"status": status.model_validate(manifest.get("status") or {})})
     except ValidationError:
-        return table
+        return found
 
 
 def _once(error: ValidationError) -> list[ErrorDetails]:

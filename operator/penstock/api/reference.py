@@ -53,8 +53,10 @@ def _table(schema: Mapping[str, Any]) -> Iterator[str]:
             meaning.append("**Required.**")
         if "default" in field:
             meaning.append(f"Default: `{_scalar(field['default'])}`.")
-        if field["type"] not in ("object", "array") or "additionalProperties" in field:
+        if field["type"] != "object" or "additionalProperties" in field:
             meaning += [f"It {rule['message']}." for rule in field.get("x-kubernetes-validations", [])]
+        if field["type"] == "array" and "properties" not in field["items"]:
+            meaning += [f"Each {rule['message']}." for rule in field["items"].get("x-kubernetes-validations", [])]
         yield f"| `{path}` | {_type(field)} | {_cell(' '.join(meaning))} |"
 
 

@@ -15,7 +15,7 @@ from penstock.api import meta
 from penstock.api.conditions import ConditionType
 from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
-from penstock.api.parsing import parse
+from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.dynamo import ownership
 from penstock.dynamo import plan as planning
@@ -162,7 +162,7 @@ class DynamoTables:
 
     @staticmethod
     def _parse(obj: Object) -> DynamoTable:
-        found = parse({**obj, "status": {}})
+        found = parse_as(DynamoTable, {**obj, "status": {}})
         if isinstance(found, list):
             raise Invalid(found)
         return found

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from penstock.api.conditions import Reason
-from penstock.api.dynamotable import CapacityMode, DeletionPolicy
+from penstock.api.dynamotable import CapacityMode
+from penstock.api.forms import DeletionPolicy
 from penstock.aws import dynamodb
 from penstock.aws.account import Account
 from penstock.aws.dynamodb import PROVISIONED, Insights, KmsKey, ScalingTarget, Table

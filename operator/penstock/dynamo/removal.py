@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.api.conditions import Reason
-from penstock.api.dynamotable import DeletionPolicy
+from penstock.api.forms import DeletionPolicy
 from penstock.api.meta import OWNER_TAG
 from penstock.dynamo import facets
 from penstock.dynamo.ownership import Claim, claim

@@ -1,0 +1,262 @@
+"""The status of an AuroraCluster: what the operator saw, did, plans and waits for, and what it must know after a crash."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from penstock.api.conditions import Condition
+from penstock.api.model import StatusModel, Timestamp
+from penstock.api.plan import PlanStatus
+
+# Rules compare these with the spec, and CEL's cost limits need bounds.
+VersionText = Annotated[str, Field(max_length=64)]
+
+
+class Endpoint(StatusModel):
+    """Where connections go."""
+
+    host: str
+    """The DNS name; it follows a failover."""
+    port: int
+    """The port."""
+
+
+class Member(StatusModel):
+    """One instance of the cluster, as AWS has it."""
+
+    merge_key: ClassVar[str | None] = "name"
+    name: str
+    """The instance's identifier."""
+    role: str | None = None
+    """Writer or Reader."""
+    instance_class: str | None = Field(default=None, alias="class")
+    """The instance class that runs."""
+    zone: str | None = None
+    """The availability zone."""
+    promotion_tier: int | None = None
+    """The order of promotion, 0 first."""
+    state: str | None = None
+    """AWS's word: available, creating, modifying, rebooting and so on."""
+    lag_milliseconds: int | None = None
+    """How far the reader is behind the writer."""
+    ordinal: int | None = None
+    """The number in a name of the form <clusterIdentifier>-<ordinal>; absent for an instance that somebody else named."""
+    parameter_status: str | None = None
+    """in-sync, applying or pending-reboot, of the cluster's and of the instance's own parameters: the one that waits longest."""
+
+
+class Restorable(StatusModel):
+    """The window of point-in-time recovery."""
+
+    earliest: Timestamp | None = None
+    """The earliest moment that can be restored."""
+    latest: Timestamp | None = None
+    """The latest moment that can be restored."""
+
+
+class ParameterGroups(StatusModel):
+    """The parameter groups in force."""
+
+    cluster: str | None = None
+    """The cluster's."""
+    instance: str | None = None
+    """The instances'."""
+
+
+class CredentialsStatus(StatusModel):
+    """The master user, and which password AWS was last given. No secret stands here."""
+
+    secret_arn: str | None = None
+    """The Secrets Manager secret with the password that AWS manages."""
+    secret_version: str | None = None
+    """The uid and resourceVersion of the Secret whose password AWS was last given; another one is a rotation."""
+    master_username: str | None = None
+    """The master user's name."""
+
+
+class Managed(StatusModel):
+    """What once stood in the spec: only that is removed when it no longer stands there."""
+
+    tags: tuple[str, ...] = ()
+    """Keys of tags."""
+    parameters: tuple[str, ...] = ()
+    """Names of parameters."""
+    logs: tuple[str, ...] = ()
+    """Log types that are exported."""
+    reader_autoscaling: bool | None = None
+    """Whether the operator registered the readers with Application Auto Scaling."""
+    instances: tuple[str, ...] = ()
+    """Identifiers of the instances that the operator made or adopted: it removes no others."""
+
+
+class FinalSnapshot(StatusModel):
+    """The snapshot that was taken before the cluster was deleted."""
+
+    identifier: str
+    """The snapshot's identifier, for restoreFrom.snapshotIdentifier."""
+    arn: str | None = None
+    """The snapshot's ARN."""
+    created_at: Timestamp | None = None
+    """When it was taken."""
+
+
+class Restore(StatusModel):
+    """The restore that makes this cluster, written before AWS is asked for it."""
+
+    source: str
+    """A snapshot's or a cluster's identifier."""
+    started_at: Timestamp
+    """When it was asked for."""
+
+
+class Transition(StatusModel):
+    """What the cluster is in the middle of."""
+
+    state: str
+    """AWS's word for it: creating, failing-over, upgrading and so on."""
+    since: Timestamp
+    """When the operator first saw it."""
+    usual: str | None = None
+    """How long AWS usually takes, as a duration; past it the sentence says so."""
+    member: str | None = None
+    """The instance that it is about; absent for the cluster as a whole."""
+
+
+class Failover(StatusModel):
+    """A failover that was seen."""
+
+    started_at: Timestamp
+    """When it began."""
+    finished_at: Timestamp | None = None
+    """When the new writer took writes."""
+    from_: str | None = Field(default=None, alias="from")
+    """The writer before."""
+    to: str | None = None
+    """The writer after."""
+    cause: str | None = None
+    """Why, as far as it is known: asked for, a class change, a failure."""
+    outage_seconds: float | None = None
+    """How long no write was taken."""
+    measured_by: str | None = None
+    """Probe, Events or Topology: what the outage was measured by."""
+    commits_lost: int | None = None
+    """Commits that were acknowledged and are gone."""
+
+
+class ObjectiveStatus(StatusModel):
+    """One objective, and whether it is reached."""
+
+    name: str
+    """The objective's name in the spec."""
+    target: str | None = None
+    """What the spec asks for."""
+    observed: str | None = None
+    """What is reached now."""
+    proven: str | None = None
+    """What was reached when it mattered."""
+    met: bool | None = None
+    """Whether the target is reached."""
+
+
+class CostItem(StatusModel):
+    """One part of the cost."""
+
+    name: str
+    """What is paid for."""
+    monthly: str | None = None
+    """A month of it, in US dollars."""
+
+
+class CostStatus(StatusModel):
+    """Money, in US dollars."""
+
+    monthly_estimate: str | None = None
+    """What the declared shape costs a month."""
+    month_to_date: str | None = None
+    """What this month has cost."""
+    forecast: str | None = None
+    """What this month will have cost."""
+    breakdown: tuple[CostItem, ...] = ()
+    """The parts."""
+    price_source: str | None = None
+    """Where the prices come from, and their date."""
+
+
+class BindingStatus(StatusModel):
+    """The Secret that applications mount (Service Binding specification, "Provisioned Service")."""
+
+    name: str
+    """The Secret's name."""
+
+
+class AuroraClusterStatus(StatusModel):
+    """What the operator saw, did, plans and waits for."""
+
+    observed_generation: int | None = None
+    """The metadata.generation that the status speaks of."""
+    conditions: tuple[Condition, ...] = ()
+    """Ready, Synced, Reconciling, Stalled, Recoverable and more."""
+    cluster_identifier: str | None = None
+    """The cluster's identifier in AWS."""
+    cluster_arn: str | None = None
+    """The cluster's ARN."""
+    resource_id: str | None = None
+    """AWS's id of this very cluster: another cluster of the same identifier has another."""
+    region: str | None = None
+    """The AWS region."""
+    created_at: Timestamp | None = None
+    """When AWS made the cluster."""
+    engine_version: VersionText | None = None
+    """The engine version that runs."""
+    state: str | None = None
+    """AWS's word: available, creating, failing-over, stopped and so on."""
+    endpoint: Endpoint | None = None
+    """Where writes go."""
+    reader_endpoint: Endpoint | None = None
+    """Where reads are spread over the readers."""
+    writer: str | None = None
+    """The instance that takes writes now."""
+    members: tuple[Member, ...] = ()
+    """The instances."""
+    readers_ready: str | None = None
+    """Readers that serve, of those that are wanted: "1/1"."""
+    lag: str | None = None
+    """How far the slowest reader is behind, for people: "12ms"."""
+    restorable: Restorable | None = None
+    """The window of point-in-time recovery."""
+    pending: dict[str, str] | None = None
+    """What AWS holds for the maintenance window or a reboot: field, or instance/field, and its value to come."""
+    parameter_groups: ParameterGroups | None = None
+    """The parameter groups in force."""
+    subnet_group: str | None = None
+    """The subnet group in force."""
+    credentials: CredentialsStatus | None = None
+    """The master user."""
+    observed: dict[str, Any] | None = None
+    """What AWS chose where the spec does not say: free-form, for people and tools."""
+    managed: Managed | None = None
+    """What the operator may remove."""
+    restore: Restore | None = None
+    """The restore that made this cluster."""
+    transition: Transition | None = None
+    """What the cluster is in the middle of."""
+    stopped_at: Timestamp | None = None
+    """When the cluster was last seen to stop: AWS starts it again after seven days."""
+    plan: PlanStatus | None = None
+    """What the operator would do next."""
+    failovers: tuple[Failover, ...] = ()
+    """The failovers that were seen, the latest first."""
+    objectives: tuple[ObjectiveStatus, ...] = ()
+    """The objectives."""
+    cost: CostStatus | None = None
+    """Money."""
+    binding: BindingStatus | None = None
+    """The Secret that applications mount."""
+    final_snapshot: FinalSnapshot | None = None
+    """The snapshot that was taken before the cluster was deleted."""
+    last_reconcile_at: str | None = None
+    """The value of the penstock.dev/reconcile-at annotation that was last acted on."""
+    last_failover_to: str | None = None
+    """The value of the penstock.dev/failover-to annotation that was last acted on."""

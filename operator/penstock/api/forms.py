@@ -1,0 +1,62 @@
+"""Forms that AWS settles for every service, and Penstock for every kind: regions, keys, times, tags, deletion policies."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from pydantic import Field, StrictStr
+
+from penstock.api.model import Says, matching
+
+MAX_TAGS: Final = 48
+"""AWS allows 50 tags on a resource; Penstock keeps two of them for its own."""
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of the AWS resource when the object is deleted."""
+
+    SNAPSHOT = "Snapshot"
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+REGION = matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'must be an AWS region, for example "us-east-1"')
+TIME = matching(
+    r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    'must be a time in RFC 3339, for example "2026-11-01T12:00:00Z"',
+)
+
+
+def kms_key(example: str, default: str) -> Says:
+    """The rule of a KMS key's name (AWS KMS API reference, "KeyId"). default: whose key an absent field means."""
+    return matching(
+        r"alias/[a-zA-Z0-9/_-]{1,250}"
+        r"|(mrk-[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+        r"|arn:aws[a-z-]{0,20}:kms:[a-z0-9-]{1,30}:[0-9]{12}:(key|alias)/[a-zA-Z0-9/_-]{1,250}",
+        f'must be a KMS alias ("{example}"), a key id, or the ARN of one of them; leave it out for {default}',
+    )
+
+
+TagValue = Annotated[StrictStr, Field(max_length=256)]
+Tags = Annotated[
+    dict[StrictStr, TagValue],
+    Field(max_length=MAX_TAGS),
+    Says(
+        "self.all(k, size(k) >= 1 && size(k) <= 128)",
+        lambda tags: all(1 <= len(key) <= 128 for key in tags),
+        "must have keys of 1 to 128 characters",
+    ),
+    Says(
+        "self.all(k, !k.startsWith('aws:') && !k.startsWith('AWS:'))",
+        lambda tags: not any(key.startswith(("aws:", "AWS:")) for key in tags),
+        'must not have keys that begin with "aws:": AWS keeps that prefix for itself',
+    ),
+    Says(
+        "self.all(k, !k.startsWith('penstock.dev/'))",
+        lambda tags: not any(key.startswith("penstock.dev/") for key in tags),
+        'must not have keys that begin with "penstock.dev/": Penstock keeps that prefix for itself',
+    ),
+]
+"""AWS tags that users set (Tagging AWS resources, "Tag naming limits and requirements")."""
