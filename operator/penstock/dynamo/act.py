@@ -60,19 +60,19 @@ class Actor:
             if there:
                 return None
             refined = _refine(step, trouble)
-            memory.refuse(step.summary, refined, self.clock(), random.random())
+            memory.held.refuse(step.summary, refined, self.clock(), random.random())
             raise refined from trouble
-        memory.accept(step.summary, self.clock())
-        _absorb(memory, step, answer, asyncio.get_running_loop().time())
+        memory.held.accept(step.summary, self.clock())
+        _absorb(memory, step, answer, asyncio.get_running_loop().time(), self.clock())
         return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))
 
 
-def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:
+def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, at: datetime) -> None:
     """Remember what the answer says of the step's facet; what it does not say is read when it is next needed."""
     description = answer.get("TableDescription")
     if description is not None and step.operation != "DeleteTable":
         memory.put("table", dynamodb.table(description), now)
-        memory.note_state(memory.get("table"), datetime.now(UTC))
+        memory.note_state(memory.get("table"), at)
         if step.operation in _MAKES:
             memory.note_made(now)
     match step.operation:

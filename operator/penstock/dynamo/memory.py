@@ -6,20 +6,13 @@ Nothing here must survive a restart: an empty memory is read again, and that is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from penstock.api.conditions import Reason
 from penstock.aws.dynamodb import Table
-from penstock.dynamo.state import Held
-from penstock.engine.errors import Meaning, Trouble, retry_delay
+from penstock.engine.holds import Holds
 
 MISSING = object()
-# Refused by these meanings, a step rests while others go on; everything else is met by the pace of the whole object.
-_FORGOTTEN = timedelta(minutes=10)
-# Seconds that an accepted step rests, by how often it was accepted. The first is what AWS's eventual consistency needs.
-_RESTS = (5.0, 20.0, 60.0, 300.0)
-_HOLDS = (Meaning.INVALID, Meaning.DENIED, Meaning.BUSY, Meaning.MISSING, Meaning.CONFLICT)
 
 
 @dataclass
@@ -31,7 +24,7 @@ class Memory:
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
-    held: dict[str, Held] = field(default_factory=dict)
+    held: Holds = field(default_factory=Holds)
     misses: dict[str, int] = field(default_factory=dict)
     must_look: bool = False
     made: float = float("-inf")
@@ -77,24 +70,3 @@ class Memory:
         signature = (table.status, *((i.name, i.status, i.backfilling) for i in table.indexes)) if table else ()
         if signature != self.signature or self.since is None:
             self.signature, self.since = signature, now
-
-    def accept(self, step: str, now: datetime) -> None:
-        """AWS took the step. If it is planned again all the same, AWS does not show it: repeating it at once would be a storm of writes."""
-        before = self.held.get(step)
-        recent = before is not None and before.accepted and now - before.until < _FORGOTTEN
-        count = before.count + 1 if before is not None and recent else 1
-        rest = _RESTS[min(count, len(_RESTS)) - 1]
-        sentence = (
-            f"AWS accepted to {step}, but does not show it; asked {count} times, and again every five minutes at most."
-        )
-        self.held[step] = Held(Reason.OUT_OF_SYNC, sentence, now + timedelta(seconds=rest), count, accepted=True)
-
-    def refuse(self, step: str, trouble: Trouble, now: datetime, jitter: float) -> None:
-        """Let a refused step rest, longer each time."""
-        if trouble.meaning not in _HOLDS:
-            return
-        before = self.held.get(step)
-        count = before.count + 1 if before and not before.accepted else 1
-        delay = trouble.retry_after if trouble.retry_after is not None else retry_delay(trouble.meaning, count, jitter)
-        stalled = trouble.meaning in (Meaning.INVALID, Meaning.DENIED)
-        self.held[step] = Held(trouble.reason, trouble.sentence, now + timedelta(seconds=delay), count, stalled)

@@ -6,7 +6,6 @@ spec did not once name; an unset field is never touched; at most one UpdateTable
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +15,7 @@ from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
 from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
+from penstock.engine.holds import rest, rests
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When
 
 # AWS tells no end of a transition; looking again after this share of the time that it has taken so far costs few calls and little delay.
@@ -31,7 +31,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         return Plan(waits=(Wait(Reason.PROGRESSING, sentence, poll(observed, now)),))
     if desired.absent:
         removed = removal.plan(desired, observed, poll(observed, now))
-        return _rest(removed.steps, observed, now, removed.waits, removed.refusals) if removed.steps else removed
+        return rest(removed.steps, observed.held, now, removed.waits, removed.refusals) if removed.steps else removed
     if observed.table is None:
         return _creation(desired, observed, now)
     claimed = claim(desired, observed)
@@ -87,7 +87,7 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
             else ("Creating", f"Creating table {desired.table_name}{_shape(desired)}."),
         )
     steps = [first, *(replace(s, when=When.LATER) for s in facets.after_creation(desired))]
-    return _rest(steps, observed, now)
+    return rest(steps, observed.held, now)
 
 
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
@@ -109,46 +109,12 @@ def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim,
         return Plan(tuple(replace(s, when=When.LATER) for s in steps), tuple(waits), (*refusals, *updates.refusals))
     waits += updates.waits
     refusals += updates.refusals
-    return _rest(_one_update(_unheld_first(steps, observed, now), table), observed, now, waits, refusals)
-
-
-def _rest(
-    steps: Iterable[Step],
-    observed: Observed,
-    now: datetime,
-    waits: Iterable[Wait] = (),
-    refusals: Iterable[Refusal] = (),
-) -> Plan:
-    """The plan with the steps that AWS refused lately laid aside, so that they do not keep the others from running."""
-    kept: list[Step] = []
-    told, awaited = list(refusals), list(waits)
-    for step in steps:
-        held = observed.held.get(step.summary)
-        if held is None or held.until <= now or step.when is When.AFTER_CONSENT:
-            kept.append(step)
-            continue
-        remaining = (held.until - now).total_seconds()
-        if held.accepted and held.count > 1:
-            told.append(Refusal(held.reason, held.sentence, blocking=False, again=remaining))
-            continue
-        kept.append(replace(step, when=When.LATER))
-        if held.accepted:
-            awaited.append(
-                Wait(Reason.UPDATING, f"AWS was asked to {step.summary} and does not show it yet.", remaining)
-            )
-        else:
-            told.append(Refusal(held.reason, held.sentence, blocking=held.stalled, again=remaining))
-    return Plan(tuple(kept), tuple(awaited), tuple(told))
+    return rest(_one_update(_unheld_first(steps, observed, now), table), observed.held, now, waits, refusals)
 
 
 def _unheld_first(steps: list[Step], observed: Observed, now: datetime) -> list[Step]:
     """A step that rests must not take the one place that AWS gives to an UpdateTable."""
-
-    def rests(step: Step) -> bool:
-        held = observed.held.get(step.summary)
-        return held is not None and held.until > now
-
-    return sorted(steps, key=rests)
+    return sorted(steps, key=lambda step: rests(step, observed.held, now))
 
 
 def _one_update(steps: list[Step], table: Table) -> list[Step]:

@@ -13,10 +13,10 @@ from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
-from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.events import Note
+from penstock.engine.errors import Trouble
 from penstock.engine.kind import Object, Outcome, Report
-from penstock.engine.plan import Plan, Refusal, Wait
+from penstock.engine.plan import Plan
+from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 
 # AWS keeps LatestRestorableTime about five minutes behind the present; it moves with every read, so it is written at most this often.
 RESTORABLE_EVERY = timedelta(hours=6)
@@ -40,11 +40,11 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
     told = (
         state,
         _synced(desired, status, observed, plan, trouble, ours, state),
-        _reconciling(plan, trouble),
-        _stalled(plan, trouble),
+        reconciling(plan, trouble),
+        stalled(plan, trouble),
         *_recoverable(desired, status, observed, ours, now),
     )
-    return Report(told, fields, _notes(status, state, plan, trouble), again)
+    return Report(told, fields, notes(status, state, plan, trouble), again)
 
 
 def _ours(desired: Desired, observed: Observed) -> bool:
@@ -63,7 +63,7 @@ def _ready(
     was_ready = known is not None and known.get("status") == "True"
     blocking = next((r for r in plan.refusals if r.blocking), None)
     if desired.absent:
-        reason, sentence = _first(plan, trouble) or (
+        reason, sentence = first(plan, trouble) or (
             Reason.DELETING,
             f"Table {desired.table_name} is being taken down.",
         )
@@ -77,7 +77,7 @@ def _ready(
                 trouble.reason if not was_ready else Reason.AVAILABLE,
                 trouble.sentence if not was_ready else _serves(desired),
             )
-        reason, sentence = _first(plan, trouble) or (
+        reason, sentence = first(plan, trouble) or (
             Reason.CREATING,
             f"Table {desired.table_name} is about to be made.",
         )
@@ -90,9 +90,9 @@ def _ready(
         return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
     if blocking is not None:
         return Condition(kind, False, blocking.reason, blocking.sentence)
-    reason, sentence = _first(plan, trouble) or (
+    reason, sentence = first(plan, trouble) or (
         Reason.CREATING,
-        f"Table {table.name} is there; its settings are being made: {_todo(plan)}.",
+        f"Table {table.name} is there; its settings are being made: {todo(plan)}.",
     )
     return Condition(kind, False, reason, sentence)
 
@@ -124,10 +124,10 @@ def _synced(
         ):
             return Condition(kind, None, Reason.PROGRESSING, "Some settings are still to be read from AWS.")
         return Condition(kind, True, Reason.IN_SYNC, _in_sync(desired, observed))
-    first = _first(plan, None)
-    if first is None:
-        return Condition(kind, False, Reason.OUT_OF_SYNC, f"To do: {_todo(plan)}.")
-    return Condition(kind, False, first[0], first[1])
+    told = first(plan, None)
+    if told is None:
+        return Condition(kind, False, Reason.OUT_OF_SYNC, f"To do: {todo(plan)}.")
+    return Condition(kind, False, told[0], told[1])
 
 
 def _in_sync(desired: Desired, observed: Observed | None) -> str:
@@ -144,32 +144,6 @@ def _in_sync(desired: Desired, observed: Observed | None) -> str:
                 else f"tag {', '.join(tags[:5])} is not in the spec and is left alone"
             )
     return "AWS is as the spec says" + (f"; {'; '.join(extra)}" if extra else "") + "."
-
-
-def _reconciling(plan: Plan, trouble: Trouble | None) -> Condition:
-    kind = ConditionType.RECONCILING
-    moving = [w for w in plan.waits if w.poll is not None]
-    going_on = bool(moving or plan.runnable) or (
-        trouble is not None and trouble.meaning not in (Meaning.INVALID, Meaning.DENIED, Meaning.CONFLICT)
-    )
-    if not going_on:
-        return Condition(kind, False, Reason.NOT_PROGRESSING, "No work goes on.")
-    sentence = moving[0].sentence if moving else trouble.sentence if trouble is not None else f"To do: {_todo(plan)}."
-    return Condition(kind, True, Reason.PROGRESSING, sentence)
-
-
-def _stalled(plan: Plan, trouble: Trouble | None) -> Condition:
-    """True when nothing goes on until a person acts (kstatus)."""
-    kind = ConditionType.STALLED
-    if trouble is not None and trouble.meaning in (Meaning.INVALID, Meaning.DENIED, Meaning.CONFLICT):
-        return Condition(kind, True, trouble.reason, trouble.sentence)
-    blocking = next((r for r in plan.refusals if r.blocking), None)
-    if blocking is not None:
-        return Condition(kind, True, blocking.reason, blocking.sentence)
-    consent = next((w for w in plan.waits if w.reason == Reason.WAITING_FOR_CONSENT), None)
-    if consent is not None and not any(w.poll is not None for w in plan.waits):
-        return Condition(kind, True, consent.reason, consent.sentence)
-    return Condition(kind, False, Reason.NOT_STALLED, "Nothing keeps the work from going on.")
 
 
 def _recoverable(
@@ -211,25 +185,6 @@ def _recoverable(
         Condition(
             kind, True, Reason.RESTORE_POINT_FRESH, f"Any second{days} can be restored, up to about five minutes ago."
         ),
-    )
-
-
-def _first(plan: Plan, trouble: Trouble | None) -> tuple[str, str] | None:
-    """The one thing that is told: what went wrong, what is refused, what a person must do, what AWS is doing; in this order."""
-    if trouble is not None:
-        return trouble.reason, trouble.sentence
-    ordered: list[Refusal | Wait] = [r for r in plan.refusals if r.blocking]
-    ordered += [w for w in plan.waits if w.poll is not None]
-    ordered += [w for w in plan.waits if w.poll is None]
-    ordered += [r for r in plan.refusals if not r.blocking]
-    return (ordered[0].reason, ordered[0].sentence) if ordered else None
-
-
-def _todo(plan: Plan) -> str:
-    return (
-        "; ".join(s.summary for s in plan.steps[:3])
-        + (f" and {len(plan.steps) - 3} more" if len(plan.steps) > 3 else "")
-        or "nothing"
     )
 
 
@@ -347,30 +302,6 @@ def _observed(status: Mapping[str, Any], table: Table, observed: Observed) -> di
     if known:
         found["ttlAttribute"] = known
     return found or None
-
-
-def _notes(status: Mapping[str, Any], ready: Condition, plan: Plan, trouble: Trouble | None) -> tuple[Note, ...]:
-    """Told once, when it begins: what keeps the object from its desired state, and that it no longer serves."""
-    known = conditions.find(status, ConditionType.READY)
-    stalled = conditions.find(status, ConditionType.STALLED)
-    found = []
-    if trouble is not None and (stalled is None or stalled.get("message") != trouble.sentence):
-        found.append(Note(trouble.reason, trouble.sentence, warning=True, action=trouble.operation or "Reconcile"))
-    if (
-        known is not None
-        and known.get("status") == "True"
-        and ready.status is not True
-        and ready.reason not in (Reason.DELETING, Reason.BACKING_UP)
-        and trouble is None
-    ):
-        found.append(Note(ready.reason, ready.message, warning=True))
-    before = (status.get("plan") or {}).get("refused") or ()
-    found += [
-        Note(r.reason, r.sentence, warning=True)
-        for r in plan.refusals
-        if r.sentence not in before and r.reason != Reason.BUSY
-    ]
-    return tuple(found)
 
 
 def decreases_left(today: int, now: datetime) -> int:

@@ -9,6 +9,7 @@ from datetime import datetime
 from penstock.api.dynamotable import DynamoTableSpec
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.aws.dynamodb import Backup, ContinuousBackups, Insights, KmsKey, ScalingTarget, Table, TimeToLive
+from penstock.engine.holds import Held
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,6 @@ class Desired:
     def final_backup_name(self) -> str:
         """The same for every try of one deletion, so that a crash in between finds the backup again. At most 255 characters, as AWS allows."""
         return f"{self.table_name[:200]}-final-{self.uid[:8]}-{''.join(c for c in self.deleted_at if c.isdigit())}"
-
-
-@dataclass(frozen=True)
-class Held:
-    """A step that AWS refused: why (a condition reason and its sentence), until when it rests, and how often it was refused.
-
-    accepted: AWS took it instead, so that it must show before the step is worth repeating.
-    """
-
-    reason: str
-    sentence: str
-    until: datetime
-    count: int = 1
-    stalled: bool = False
-    accepted: bool = False
 
 
 @dataclass(frozen=True)
