@@ -15,7 +15,7 @@ from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Object, Outcome, Report
-from penstock.engine.plan import Plan
+from penstock.engine.plan import Plan, Refusal
 from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 
 # AWS keeps LatestRestorableTime about five minutes behind the present; it moves with every read, so it is written at most this often.

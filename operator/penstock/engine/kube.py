@@ -210,7 +210,7 @@ class Kube:
 def _proxy(url: str) -> str | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for the URL, as kubectl reads them."""
     address = urllib.parse.urlsplit(url)
-    if urllib.request.proxy_bypass_environment(address.netloc):
+    if urllib.request.proxy_bypass(address.netloc):
         return None
     return urllib.request.getproxies_environment().get(address.scheme)
 
