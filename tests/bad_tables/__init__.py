@@ -24,9 +24,9 @@ class Case:
     admission: tuple[str, ...] = ()
 
 
-def cases(table: str, section: str = "cases") -> list[Case]:
-    """The cases of `create` or `update`."""
-    document = yaml.safe_load((Path(__file__).parent / f"{table}.yaml").read_text(encoding="utf-8"))
+def cases(table: str, section: str = "cases", folder: Path = Path(__file__).parent) -> list[Case]:
+    """The cases of `create` or `update`, of this kind or of another whose tables are in `folder`."""
+    document = yaml.safe_load((folder / f"{table}.yaml").read_text(encoding="utf-8"))
     return [
         Case(
             name=entry["name"],

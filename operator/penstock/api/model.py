@@ -189,7 +189,7 @@ def _broken(value: Any, annotation: Any, metadata: tuple[Any, ...], path: str) -
     if isinstance(value, ApiModel):
         yield from problems(value, path)
     elif isinstance(value, tuple):
-        yield from _repeated(value, any(isinstance(item, Distinct) for item in metadata), path)
+        yield from _repeated(value, _distinct(annotation, metadata), path)
         for index, item in enumerate(value):
             yield from _broken(item, items, (), f"{path}[{index}]")
 
@@ -208,6 +208,15 @@ def _repeated(items: tuple[Any, ...], distinct: bool, path: str) -> Iterator[Pro
                 what, remedy = f"has the {item.merge_key} of an entry before it", f"give it another {item.merge_key}"
             yield Problem(f"{path}[{index}]", f"{what} ({key!r}); {remedy}")
         seen.add(key)
+
+
+def _distinct(annotation: Any, metadata: tuple[Any, ...]) -> bool:
+    """Whether a list is marked as a set: on the field, or inside an optional type, which keeps its marks to itself."""
+    if any(isinstance(item, Distinct) for item in metadata):
+        return True
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_distinct(part, ()) for part in get_args(annotation))
+    return get_origin(annotation) is Annotated and any(isinstance(item, Distinct) for item in get_args(annotation))
 
 
 @cache
