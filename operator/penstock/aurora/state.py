@@ -1,0 +1,151 @@
+"""What is wanted and what was seen of one cluster, as plain frozen data: the two arguments of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
+from penstock.api.auroracluster_status import AuroraClusterStatus
+from penstock.aws.rds import Cluster, Instance, Parameter, ParameterGroup, Snapshot, SubnetGroup
+from penstock.engine.holds import Held
+
+AUTOSCALED = "application-autoscaling-"
+"""What Application Auto Scaling calls the readers that it makes (Aurora guide, "Amazon Aurora Auto Scaling with Aurora Replicas")."""
+
+PASSWORD = "(from the Secret)"  # noqa: S105 - a word, not a password
+"""Stands for the master password in a step's parameters: plans are printed and logged. The actor puts the password in its place."""
+
+# RDS API reference, CreateDBClusterSnapshot: at most 63 characters.
+_SNAPSHOT_LENGTH = 63
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What one object asks for.
+
+    owner: the value of the owner tag. absent: the object is being deleted, and so is the cluster, as deletion_policy says. approved: what
+    penstock.dev/approve holds. settled: the operator had reached this very generation before, so a difference is somebody else's doing.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    region: str
+    identifier: str
+    owner: str
+    spec: AuroraClusterSpec
+    status: AuroraClusterStatus
+    generation: int = 0
+    absent: bool = False
+    deleted_at: str = ""
+    approved: str = ""
+    settled: bool = False
+
+    def instance(self, ordinal: int) -> str:
+        """The identifier of the instance of that ordinal."""
+        return instance_identifier(self.identifier, ordinal)
+
+    def ordinal(self, instance: str) -> int | None:
+        """The ordinal in an instance's identifier; None when somebody else named it."""
+        return ordinal_of(self.identifier, instance)
+
+    def class_of(self, instance: str) -> str | None:
+        """The class that the instance must have; None when it is not managed."""
+        return self.spec.instances.class_of(self.ordinal(instance))
+
+    @property
+    def final_snapshot(self) -> str:
+        """The same for every try of one deletion, so that a crash in between finds the snapshot again."""
+        tail = f"-final-{self.uid[:8]}-{''.join(c for c in self.deleted_at if c.isdigit())}"
+        return self.identifier[: _SNAPSHOT_LENGTH - len(tail)].rstrip("-") + tail
+
+    @property
+    def own_subnet_group(self) -> str:
+        """The subnet group that is made of spec.network.subnetIds."""
+        return f"penstock-{self.identifier}"
+
+    def own_parameter_group(self, family: str) -> str:
+        """The parameter group, of the cluster or of its instances, that holds spec.parameters; a major upgrade needs another."""
+        return f"penstock-{self.identifier}-{family.replace('.', '-')}"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A parameter group family: which parameters a cluster's and an instance's group may hold, with their defaults.
+
+    known: False where AWS does not tell (an emulator): then every parameter is taken to be the cluster's.
+    """
+
+    name: str
+    cluster: Mapping[str, Parameter] = field(default_factory=dict)
+    instance: Mapping[str, Parameter] = field(default_factory=dict)
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What AWS tells of a version of the engine. targets: versions to which it may be upgraded, with whether each is of another major."""
+
+    version: str
+    family: str
+    targets: tuple[tuple[str, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """One of our parameter groups: itself, None when there is none, and what a user set in it (name → value)."""
+
+    group: ParameterGroup | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Application Auto Scaling of the readers. target: percent of processor time, 0 without a policy."""
+
+    minimum: int
+    maximum: int
+    target: float = 0.0
+
+
+@dataclass(frozen=True)
+class Password:
+    """What the referenced Secret says; the password itself never comes into a plan, see PASSWORD.
+
+    version: the Secret's uid and resourceVersion. problem: why it holds no password that AWS takes, as a sentence; '' when it does. same: the content
+    is the one that AWS was last given by this process, whatever the version.
+    """
+
+    version: str = ""
+    problem: str = ""
+    same: bool = False
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of the cluster. A facet that is None was not read, and the plan decides nothing about it.
+
+    instances: by identifier, all that name the cluster, also those that somebody else made. engine: the facts of the running version when it is not
+    the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name. groups: our parameter groups, by
+    (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
+    none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by summary. age: seconds since
+    the account was last read. unread: reason and sentence of each facet that may not be read.
+    """
+
+    cluster: Cluster | None = None
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    engine: Engine | None = None
+    families: Mapping[str, Family] = field(default_factory=dict)
+    groups: Mapping[tuple[str, str], Group] = field(default_factory=dict)
+    subnet_group: SubnetGroup | None = None
+    subnet_group_read: bool = False
+    scaling: tuple[Scaling, ...] | None = None
+    password: Password | None = None
+    snapshot: Snapshot | None = None
+    snapshot_read: bool = False
+    since: datetime | None = None
+    held: Mapping[str, Held] = field(default_factory=dict)
+    age: float = 0.0
+    unread: tuple[tuple[str, str], ...] = ()
