@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-_MYSQL = re.compile(r"([0-9]+)\.([0-9]+)(?:\.mysql_aurora\.([0-9]+)\.([0-9]+)(?:\.([0-9]+))?)?(?:[.-].*)?")
-_POSTGRESQL = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[.-].*)?")
+_MYSQL = re.compile(r"([0-9]+)\.([0-9]+)(?:\.mysql_aurora\.([0-9]+)\.([0-9]+)(?:\.([0-9]+))?)?(?:[.-].+)?")
+_POSTGRESQL = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?:[.-].+)?")
 # Aurora began with PostgreSQL 9.6; MySQL's series are 5.6, 5.7, 8.0 and 8.4.
 _FIRST_POSTGRESQL = 9
 
