@@ -8,6 +8,7 @@ from enum import StrEnum
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.dynamo.state import Desired, Observed
+from penstock.engine.owners import earlier_self, marked, who
 from penstock.engine.plan import Refusal
 
 
@@ -51,10 +52,10 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     owner = None if observed.tags is None else observed.tags.get(OWNER_TAG, "")
     if owner == desired.owner:
         return Claim.OURS
-    if owner and not _earlier_self(owner, desired.owner):
+    if owner and not earlier_self(owner, desired.owner):
         return Refusal(
             Reason.NOT_OWNED,
-            f"Table {table.name} belongs to {_who(owner)}: delete that object with deletionPolicy Retain, "
+            f"Table {table.name} belongs to {who(owner)}: delete that object with deletionPolicy Retain, "
             "or delete this one, which leaves the table alone, and make it with another spec.tableName.",
         )
     if knows(desired, observed):
@@ -72,16 +73,9 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
 
 
 def as_marked(desired: Desired, observed: Observed) -> Desired:
-    """The same object under the owner that its table's tag names, when that is this very object as far as can be known.
-
-    Whoever only prints a plan knows neither the cluster's id nor, without a cluster, the object's uid.
-    """
-    owner = (observed.tags or {}).get(OWNER_TAG, "")
-    ours, theirs = desired.owner.split("/"), owner.split("/")
-    known = bool(desired.uid.strip("0-"))
-    if ours[1:-1] == theirs[1:-1] and (not known or ours[-1] == theirs[-1]):
-        return replace(desired, owner=owner)
-    return desired
+    """The same object under the owner that its table's tag names, when that is this very object; see engine.owners.marked."""
+    theirs = (observed.tags or {}).get(OWNER_TAG, "")
+    return replace(desired, owner=marked(theirs, desired.owner, desired.uid))
 
 
 def _restored(desired: Desired, observed: Observed) -> bool:
@@ -94,16 +88,3 @@ def _restored(desired: Desired, observed: Observed) -> bool:
     same = source == asked.source or source.endswith(f"/{asked.source}")
     young = table.created_at is None or (asked.started_at - table.created_at).total_seconds() < 120
     return same and young
-
-
-def _earlier_self(owner: str, ours: str) -> bool:
-    """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again."""
-    return owner.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
-
-
-def _who(owner: str) -> str:
-    parts = owner.split("/")
-    if len(parts) == 5:
-        cluster, namespace, kind, name, _ = parts
-        return f"{kind} {namespace}/{name} of cluster {cluster}"
-    return f"the owner {owner!r} (its tag {OWNER_TAG})"

@@ -1,0 +1,43 @@
+"""The owner tag on AWS resources: which object of which cluster made or took over a resource. `<cluster id>/<namespace>/<kind>/<name>/<uid>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.api.meta import OWNER_TAG
+
+
+def owner(cluster: str, kind: str, obj: Mapping[str, Any]) -> str:
+    """The value of the owner tag, at most 256 characters as AWS allows for a tag.
+
+    A name that is too long is cut in the middle part; the uid, which decides, stays whole.
+    """
+    metadata = obj["metadata"]
+    uid = metadata["uid"]
+    head = f"{cluster}/{metadata['namespace']}/{kind}/{metadata['name']}"
+    return f"{head[: 255 - len(uid)]}/{uid}"
+
+
+def earlier_self(theirs: str, ours: str) -> bool:
+    """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again."""
+    return theirs.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
+
+
+def who(theirs: str) -> str:
+    """The owner for people."""
+    parts = theirs.split("/")
+    if len(parts) == 5:
+        cluster, namespace, kind, name, _ = parts
+        return f"{kind} {namespace}/{name} of cluster {cluster}"
+    return f"the owner {theirs!r} (its tag {OWNER_TAG})"
+
+
+def marked(theirs: str, ours: str, uid: str) -> str:
+    """The owner to plan with where the plan is only printed: the tag's, when it names this very object as far as can be known.
+
+    Whoever only prints a plan knows neither the cluster's id nor, without a cluster, the object's uid.
+    """
+    mine, its = ours.split("/"), theirs.split("/")
+    known = bool(uid.strip("0-"))
+    return theirs if mine[1:-1] == its[1:-1] and (not known or mine[-1] == its[-1]) else ours
