@@ -21,6 +21,7 @@ from .calls import calls
 from .clock import clock
 from .errors import AwsError, json_error, query_error, rest_xml_error
 from .faults import Rule, faults
+from .query import QueryProtocol
 from .request import Request, parse, request_id
 from .settings import settings
 
@@ -33,6 +34,15 @@ _NAMESPACES = {
 }
 # What a throttled caller is told; codes as SDKs know them.
 _THROTTLE = {"rds": "Throttling", "ec2": "RequestLimitExceeded", "sts": "Throttling", "s3": "SlowDown"}
+# What an RDS operation's name says it is about, as ARNs call it.
+_RDS_KINDS = (
+    ("DBClusterParameterGroup", "cluster-pg"),
+    ("DBClusterSnapshot", "cluster-snapshot"),
+    ("DBParameterGroup", "pg"),
+    ("DBSubnetGroup", "subgrp"),
+    ("Subscription", "es"),
+    ("DBInstance", "db"),
+)
 _DATA_PLANE = ("*Item", "*Items", "Query", "Scan")
 
 
@@ -41,11 +51,20 @@ class Dropped(Exception):
 
 
 class Dispatcher:
-    """Answers requests. ``handlers`` maps (service, operation); ``fallback`` is moto."""
+    """Answers requests. ``handlers`` maps (service, operation); ``fallback`` is moto.
 
-    def __init__(self, handlers: dict[tuple[str, str], Handler], fallback: Callable[[Request], Answer]) -> None:
+    A handler of a service in ``query`` is given its parameters parsed, as the handlers of JSON services are.
+    """
+
+    def __init__(
+        self,
+        handlers: dict[tuple[str, str], Handler],
+        fallback: Callable[[Request], Answer],
+        query: dict[str, QueryProtocol] | None = None,
+    ) -> None:
         self.handlers = handlers
         self.fallback = fallback
+        self.query = query or {}
         # Called with a request before a write that a stale rule may later hide.
         self.before_write: Callable[[Request, list[Rule]], None] | None = None
         self.stale_answer: Callable[[Request, Rule], dict[str, Any] | None] | None = None
@@ -83,23 +102,13 @@ class Dispatcher:
 
     def _guarded(self, request: Request) -> Answer:
         _check_credentials(request)
-        if settings.rate_limits:
-            self._check_rate(request.operation)
+        if settings.rate_limits and (rate := settings.rate_limits.get(request.operation)) is not None:
+            self._check_rate(request.operation, rate, max(rate, 1.0))
+        if request.service == "rds" and settings.rds_requests_per_s:
+            where = f"rds/{request.account}/{request.region}"
+            self._check_rate(where, settings.rds_requests_per_s, settings.rds_request_burst)
         late = _run_faults(request) if faults else []
-        handler = self.handlers.get((request.service, request.operation))
-        if handler is None or request.protocol != "json":
-            answer = self.fallback(request)
-        else:
-            content = None
-            for rule in late:
-                if rule.kind == "stale" and self.stale_answer:
-                    content = self.stale_answer(request, rule)
-            if faults and self.before_write and (rules := faults.stale(request.service)):
-                self.before_write(request, rules)
-            if content is None:
-                content = handler(request)
-            # A handler that leaves a request to moto answers None.
-            answer = self.fallback(request) if content is None else self._json(request, 200, _dumps(content))
+        answer = self._answered(request, late)
         for rule in late:
             if rule.when == "after" and rule.kind != "latency":
                 _fail(request, rule)
@@ -109,15 +118,35 @@ class Dispatcher:
                 time.sleep(rule.seconds)
         return answer
 
-    def _check_rate(self, operation: str) -> None:
-        rate = settings.rate_limits.get(operation)
-        if rate is None:
-            return
+    def _answered(self, request: Request, late: list[Rule]) -> Answer:
+        handler = self.handlers.get((request.service, request.operation))
+        query = self.query.get(request.service) if request.protocol == "query" else None
+        if handler is None or (request.protocol != "json" and query is None):
+            return self.fallback(request)
+        if query is not None:
+            request.parameters = query.parameters(request.operation, request.parameters or {})
+        content = None
+        for rule in late:
+            if rule.kind == "stale" and self.stale_answer:
+                content = self.stale_answer(request, rule)
+        if faults and self.before_write and (rules := faults.stale(request.service)):
+            self.before_write(request, rules)
+        if content is None:
+            content = handler(request)
+        if content is None:
+            # A handler that leaves a request to moto answers None.
+            return self.fallback(request)
+        if query is None:
+            return self._json(request, 200, _dumps(content))
+        body = query.answer(request.operation, content, request.id)
+        return 200, [("Content-Type", "text/xml"), ("x-amzn-RequestId", request.id)], body
+
+    def _check_rate(self, what: str, rate: float, burst: float) -> None:
         now = time.monotonic()
         with self._lock:
-            tokens, since = self._buckets.get(operation, (rate, now))
-            tokens = min(max(rate, 1.0), tokens + (now - since) * rate)
-            self._buckets[operation] = (tokens - 1 if tokens >= 1 else tokens, now)
+            tokens, since = self._buckets.get(what, (burst, now))
+            tokens = min(burst, tokens + (now - since) * rate)
+            self._buckets[what] = (tokens - 1 if tokens >= 1 else tokens, now)
         if tokens < 1:
             raise AwsError("ThrottlingException", "Rate exceeded")
 
@@ -224,6 +253,9 @@ def _throttle_code(request: Request) -> str:
 def _arn(request: Request) -> str:
     if request.service == "dynamodb" and request.key:
         return f"arn:aws:dynamodb:{request.region}:{request.account}:table/{request.key}"
+    if request.service == "rds":
+        kind = next((kind for word, kind in _RDS_KINDS if word in request.operation), "cluster")
+        return f"arn:aws:rds:{request.region}:{request.account}:{kind}:{request.key or '*'}"
     return "*"
 
 

@@ -22,6 +22,14 @@ def aws_managed_key(account: str, region: str) -> str:
     return _alias(account, region, "alias/aws/dynamodb", "Default key that protects my DynamoDB data")
 
 
+def managed_key(account: str, region: str, alias: str) -> str:
+    """The ARN of another service's own key, such as ``alias/aws/rds``."""
+    service = alias.rpartition("/")[2]
+    return _alias(
+        account, region, alias, f"Default key that protects my data when no other key is defined for {service}"
+    )
+
+
 def _alias(account: str, region: str, name: str, description: str) -> str:
     backend = models.kms_backends[account][region]
     if not backend.alias_exists(name):

@@ -22,12 +22,16 @@ from .autoscaling import Scaling
 from .dynamodb import observe, operations, stale, updates
 from .dynamodb.backend import LabDynamoDB, install
 from .dynamodb.ttl import Sweeper
+from .query import QueryProtocol
+from .rds.operations import Regions
+from .rds.operations import handlers as rds_handlers
 from .request import ACCOUNT, DEFAULT_REGION, Request
 
 _backends = install()
 cloudwatch.install()
 kms.install()
 _scalings: dict[tuple[str, str], Scaling] = {}
+_rds = Regions()
 _sweeper = Sweeper()
 _observer = observe.Observer()
 
@@ -72,9 +76,10 @@ def build_dispatcher() -> Dispatcher:
     handlers = {
         **operations.handlers(_backends),
         **autoscaling.handlers(_scaling),
+        **rds_handlers(_rds),
         ("resourcegroupstaggingapi", "GetResources"): _get_resources,
     }
-    dispatcher = Dispatcher(handlers, _fallback)
+    dispatcher = Dispatcher(handlers, _fallback, {"rds": QueryProtocol("rds")})
     past = stale.Past(handlers, _keep_journals)
     dispatcher.before_write, dispatcher.stale_answer = past.before_write, past.answer
     return dispatcher
@@ -95,4 +100,4 @@ def _autoscaling() -> None:
 
 def ticks() -> list[Callable[[], None]]:
     """What the ticker calls."""
-    return [_dynamodb, _autoscaling]
+    return [_dynamodb, _autoscaling, _rds.settle]

@@ -71,6 +71,50 @@ class Settings:
     # How long the measured utilisation must be above or below the target before a scaling action (AWS: 2 and 15 min).
     autoscaling_out_after_s: float = 120.0
     autoscaling_in_after_s: float = 900.0
+    # RDS. Clusters.
+    rds_cluster_create_s: float = 2.0
+    rds_cluster_modify_s: float = 1.0
+    rds_cluster_delete_s: float = 2.0
+    rds_upgrade_s: float = 3.0
+    rds_restore_s: float = 3.0
+    # A copy-on-write clone copies nothing.
+    rds_clone_s: float = 2.0
+    rds_backup_s: float = 1.0
+    rds_failover_s: float = 1.5
+    # How long a crashed instance needs that no reader takes over from.
+    rds_recovery_s: float = 2.0
+    rds_stop_s: float = 2.0
+    rds_start_s: float = 3.0
+    rds_password_s: float = 1.0
+    rds_secret_s: float = 1.0
+    # Instances.
+    rds_instance_create_s: float = 4.0
+    rds_instance_modify_s: float = 1.0
+    rds_instance_class_s: float = 2.0
+    rds_instance_delete_s: float = 2.0
+    rds_reboot_s: float = 1.0
+    # configuring-log-exports, configuring-iam-database-auth, configuring-enhanced-monitoring.
+    rds_configure_s: float = 1.0
+    # How long dynamic parameters are "applying".
+    rds_parameters_s: float = 1.0
+    # How far the latest restorable time lies behind now (AWS: usually within five minutes).
+    rds_restorable_lag_s: float = 300.0
+    # AWS starts a cluster that has been stopped for seven days.
+    rds_stopped_at_most_s: float = 7 * 86400.0
+    # A cluster is moved to I/O-optimised storage once in this time.
+    rds_iopt_interval_s: float = 30 * 86400.0
+    rds_max_clusters: int = 40
+    rds_max_instances: int = 40
+    rds_max_readers: int = 15
+    rds_max_subnet_groups: int = 50
+    rds_max_parameter_groups: int = 50
+    rds_max_cluster_parameter_groups: int = 50
+    rds_max_snapshots: int = 100
+    rds_max_subscriptions: int = 20
+    # Requests a second that RDS accepts from an account and region, and how many at once; in real time, 0 is off
+    # (AWS: 12 and 300, RDS guide, "Amazon RDS API throttling").
+    rds_requests_per_s: float = 0.0
+    rds_request_burst: int = 300
     request_log_size: int = 20_000
 
     def update(self, values: dict[str, Any]) -> None:

@@ -1,0 +1,492 @@
+"""Clusters: their creation, what a describe shows of them, and their end."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from typing import Any
+
+from .. import kms
+from ..clock import clock
+from ..errors import AwsError
+from ..request import Request
+from ..settings import settings
+from . import catalog, network, pages, parametergroups, subnetgroups, tags, validate, windows
+from .dataplane import Origin
+from .refusals import bad_combination, bad_value, cluster_state, fault
+from .store import Cluster, Instance, Secret, Store, SubnetGroup, short_name
+
+_PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
+_LOGS = {
+    "aurora-postgresql": ("postgresql", "instance", "iam-db-auth-error"),
+    "aurora-mysql": ("audit", "error", "general", "slowquery", "instance", "iam-db-auth-error"),
+}
+_HOSTED_ZONE = "Z2R2ITUGPM61AM"
+_INSIGHTS_DAYS = (7, *range(31, 714, 31), 731)
+_MONITORING = (0, 1, 5, 10, 15, 30, 60)
+_FILTERS = ("clone-group-id", "db-cluster-id", "db-cluster-resource-id", "domain", "engine")
+# Printable without the characters that a master password must not have, nor those that a shell would take.
+_PASSWORD = string.ascii_letters + string.digits + "!#$%&()*+,-.:;<=>?[]^_{|}~"
+
+
+def generated_password() -> str:
+    return "".join(secrets.choice(_PASSWORD) for _ in range(32))
+
+
+# What a request gives, checked; creation and restores share it.
+
+
+def engine_of(engine: str, version: str | None) -> catalog.EngineVersion:
+    if engine not in catalog.ENGINES:
+        raise bad_value(f"Invalid DB engine: {engine}")
+    found = catalog.find(engine, version)
+    if found is None:
+        raise bad_combination(f"Cannot find version {version} for {engine}")
+    return found
+
+
+def new_name(store: Store, identifier: str) -> str:
+    """Raises AwsError for a name that is none, is taken, or is one too many."""
+    name = validate.identifier("DBClusterIdentifier", identifier)
+    if name in store.clusters:
+        raise fault("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+    if len(store.clusters) >= settings.rds_max_clusters:
+        raise fault("DBClusterQuotaExceededFault", "The request would exceed the quota of DB clusters.")
+    return name
+
+
+def security_groups(store: Store, given: list[str] | None, group: SubnetGroup) -> list[str]:
+    if not given:
+        return [
+            "sg-lab" if network.security_group(store.account, store.region, "sg-lab") == group.vpc else "sg-default"
+        ]
+    for one in given:
+        vpc = network.security_group(store.account, store.region, one)
+        if vpc is None:
+            raise bad_value(f"Invalid security group , groupId= {one}, groupName=.")
+        if vpc != group.vpc:
+            raise fault(
+                "InvalidVPCNetworkStateFault",
+                f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {group.vpc} "
+                f"and the EC2 security group is in {vpc}",
+            )
+    return list(dict.fromkeys(given))
+
+
+def key_of(store: Store, key: str | None, alias: str = "alias/aws/rds") -> str:
+    """The ARN of a usable key. Raises AwsError KMSKeyNotAccessibleFault."""
+    if not key:
+        return kms.managed_key(store.account, store.region, alias)
+    try:
+        return kms.usable_key(store.account, store.region, key)
+    except AwsError:
+        raise fault(
+            "KMSKeyNotAccessibleFault",
+            f"The specified KMS key [{key}] does not exist, is not enabled or you do not have permissions to access it.",
+        ) from None
+
+
+def logs_of(engine: str, wanted: list[str] | None) -> list[str]:
+    for one in wanted or ():
+        if one not in _LOGS[engine]:
+            raise bad_combination(f"You cannot use the log types '{one}' with engine version {engine}. ")
+    return sorted(dict.fromkeys(wanted or ()))
+
+
+def storage_of(value: str | None) -> str:
+    if value not in (None, "", "aurora", "aurora-iopt1"):
+        raise bad_combination(f"Invalid storage type for the Aurora engine: {value}. Use aurora or aurora-iopt1.")
+    return value or "aurora"
+
+
+def insights_of(
+    store: Store, enabled: bool | None, days: int | None, key: str | None, current: Cluster | Instance | None = None
+) -> tuple[bool, int | None, str | None]:
+    on = enabled if enabled is not None else bool(current and current.insights)
+    if not on:
+        if days is not None or key:
+            raise bad_combination("Performance Insights retention and key can be set only while it is enabled.")
+        return False, None, None
+    days = days if days is not None else (current and current.insights_days) or 7
+    if days not in _INSIGHTS_DAYS:
+        raise bad_value(
+            f"Invalid Performance Insights retention period: {days}. Valid values are 7, 731 and months of 31 days."
+        )
+    known = current.insights_key if current else None
+    if known and key and key_of(store, key) != known:
+        raise bad_combination("The Performance Insights KMS key cannot be changed.")
+    return True, days, known or key_of(store, key)
+
+
+def monitoring_of(interval: int | None, role: str | None) -> tuple[int, str | None]:
+    if interval not in (None, *_MONITORING):
+        raise bad_value("Invalid monitoring interval. Valid values are 0, 1, 5, 10, 15, 30, 60.")
+    if interval and not role:
+        raise bad_combination(
+            "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0."
+        )
+    if role and not interval:
+        raise bad_combination(
+            "A MonitoringInterval value greater than 0 is required if you specify a MonitoringRoleARN."
+        )
+    return interval or 0, role if interval else None
+
+
+def scaling_of(version: catalog.EngineVersion, given: dict[str, Any] | None, current: dict[str, Any] | None) -> Any:
+    """A checked ServerlessV2ScalingConfiguration over the current one; None without any."""
+    if given is None:
+        return current
+    merged = {**(current or {}), **{k: v for k, v in given.items() if v is not None}}
+    if merged.get("MinCapacity", 1) != 0:
+        if given.get("SecondsUntilAutoPause") is None:
+            merged.pop("SecondsUntilAutoPause", None)
+    elif "SecondsUntilAutoPause" not in merged:
+        merged["SecondsUntilAutoPause"] = 300
+    validate.serverless(
+        merged.get("MinCapacity"), merged.get("MaxCapacity"), merged.get("SecondsUntilAutoPause"), version
+    )
+    return merged
+
+
+def settle_windows(identifier: str, backup: str | None, maintenance: str | None) -> tuple[str, str]:
+    backup, maintenance = validate.windows(backup, maintenance)
+    backup = backup or windows.default_backup(identifier)
+    maintenance = maintenance or windows.default_maintenance(identifier)
+    try:
+        validate.windows(backup, maintenance)
+    except AwsError:
+        # The one that was left to RDS gives way to the one that was given.
+        backup = windows.default_backup(identifier + "/")
+        validate.windows(backup, maintenance)
+    return backup, maintenance
+
+
+def create_db_cluster(store: Store, request: Request) -> dict[str, Any]:
+    spec = request.parameters or {}
+    _refuse_what_is_not_aurora(spec)
+    version = engine_of(spec["Engine"], spec.get("EngineVersion"))
+    name = new_name(store, spec["DBClusterIdentifier"])
+    managed = bool(spec.get("ManageMasterUserPassword"))
+    username, password = spec.get("MasterUsername"), spec.get("MasterUserPassword")
+    if not username:
+        raise bad_value("The parameter MasterUsername must be provided and must not be blank.")
+    validate.username(version.engine, username)
+    if managed and password:
+        raise bad_combination("You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.")
+    if not managed:
+        if not password:
+            raise bad_value("The parameter MasterUserPassword must be provided and must not be blank.")
+        validate.password(password)
+        if spec.get("MasterUserSecretKmsKeyId"):
+            raise bad_combination("MasterUserSecretKmsKeyId can be specified only with ManageMasterUserPassword.")
+    database = spec.get("DatabaseName")
+    if database:
+        validate.database_name(version.engine, database)
+    cluster = build(store, request, name, version, username, password or generated_password())
+    cluster.database = database
+    cluster.encrypted = spec.get("StorageEncrypted", bool(spec.get("KmsKeyId")))
+    if spec.get("KmsKeyId") and not cluster.encrypted:
+        raise bad_combination("KmsKeyId can be specified only for an encrypted cluster: set StorageEncrypted.")
+    cluster.key = key_of(store, spec.get("KmsKeyId")) if cluster.encrypted else None
+    secret_key = key_of(store, spec.get("MasterUserSecretKmsKeyId"), "alias/aws/secretsmanager") if managed else None
+    begin(store, cluster, settings.rds_cluster_create_s, None)
+    if secret_key:
+        manage_secret(store, cluster, secret_key)
+    return {"DBCluster": describe(store, cluster)}
+
+
+def build(
+    store: Store, request: Request, name: str, version: catalog.EngineVersion, username: str, password: str
+) -> Cluster:
+    """A cluster by what creation and restores have in common. Nothing is kept yet."""
+    spec = request.parameters or {}
+    group = subnetgroups.find(store, spec.get("DBSubnetGroupName"))
+    parameter_group = parametergroups.of_family(
+        store, "cluster", spec.get("DBClusterParameterGroupName"), version.family
+    )
+    retention = spec.get("BackupRetentionPeriod", 1)
+    validate.retention(retention)
+    port = spec.get("Port", _PORTS[version.engine])
+    validate.port(port)
+    backup, maintenance = settle_windows(
+        name, spec.get("PreferredBackupWindow"), spec.get("PreferredMaintenanceWindow")
+    )
+    zones = spec.get("AvailabilityZones") or group.zones
+    if wrong := [zone for zone in zones if zone not in group.zones]:
+        raise bad_value(f"Availability zone {wrong[0]} is not in the DB subnet group {group.name}.")
+    cluster = Cluster(
+        identifier=name,
+        account=store.account,
+        region=store.region,
+        engine=version.engine,
+        version=version.version,
+        family=version.family,
+        username=username,
+        password=password,
+        port=port,
+        subnet_group=group.name,
+        parameter_group=parameter_group.name,
+        security_groups=security_groups(store, spec.get("VpcSecurityGroupIds"), group),
+        zones=sorted(zones),
+        retention=retention,
+        backup_window=backup,
+        maintenance_window=maintenance,
+        created=clock.now(),
+        tags=tags.from_list(spec.get("Tags")),
+        iam=bool(spec.get("EnableIAMDatabaseAuthentication")),
+        logs=logs_of(version.engine, spec.get("EnableCloudwatchLogsExports")),
+        deletion_protection=bool(spec.get("DeletionProtection")),
+        copy_tags=bool(spec.get("CopyTagsToSnapshot")),
+        auto_minor=spec.get("AutoMinorVersionUpgrade", True),
+        http_endpoint=bool(spec.get("EnableHttpEndpoint")),
+        storage=storage_of(spec.get("StorageType")),
+        serverless=scaling_of(version, spec.get("ServerlessV2ScalingConfiguration"), None),
+        insights_mode=spec.get("DatabaseInsightsMode") or "standard",
+        network=spec.get("NetworkType") or "IPV4",
+        lifecycle_support=spec.get("EngineLifecycleSupport") or "open-source-rds-extended-support",
+    )
+    cluster.insights, cluster.insights_days, cluster.insights_key = insights_of(
+        store,
+        spec.get("EnablePerformanceInsights"),
+        spec.get("PerformanceInsightsRetentionPeriod"),
+        spec.get("PerformanceInsightsKMSKeyId"),
+    )
+    cluster.monitoring_interval, cluster.monitoring_role = monitoring_of(
+        spec.get("MonitoringInterval"), spec.get("MonitoringRoleArn")
+    )
+    if cluster.storage == "aurora-iopt1":
+        cluster.storage_changed = cluster.created
+    return cluster
+
+
+def begin(store: Store, cluster: Cluster, seconds: float, origin: Origin | None) -> None:
+    """The cluster is there from now on, creating for ``seconds``."""
+    store.clusters[cluster.identifier] = cluster
+    store.plane.cluster_created(cluster, origin)
+
+    def created(at: float) -> None:
+        cluster.available_at = at
+        cluster.earliest = at
+        store.events.emit("RDS-EVENT-0170", cluster.identifier, at, tags=cluster.tags)
+        from . import snapshots
+
+        snapshots.first_backup(store, cluster, at)
+
+    store.during(cluster, "creating", seconds, created)
+
+
+def manage_secret(store: Store, cluster: Cluster, key: str) -> None:
+    """Puts the master's password into a secret of its own, active after a moment."""
+    from .secrets import MasterSecrets
+
+    held = MasterSecrets(store.account, store.region)
+    arn = held.create(cluster.identifier, cluster.resource, cluster.username, cluster.password, key)
+    secret = cluster.secret = Secret(arn, "creating", key)
+
+    def active(_: float) -> None:
+        secret.status = "active"
+
+    store.at(clock.now() + settings.rds_secret_s, active)
+
+
+def _refuse_what_is_not_aurora(spec: dict[str, Any]) -> None:
+    if spec["Engine"] in ("mysql", "postgres") or spec.get("DBClusterInstanceClass"):
+        raise bad_combination("The lab has Aurora clusters alone; Multi-AZ DB clusters are not offered.")
+    if spec.get("EngineMode") not in (None, "provisioned"):
+        raise bad_combination(f"The engine mode {spec['EngineMode']} you requested is currently unavailable.")
+    for name in ("GlobalClusterIdentifier", "ReplicationSourceIdentifier", "DBSystemId"):
+        if spec.get(name):
+            raise bad_combination(f"{name} is not offered by the lab.")
+    if spec.get("Iops") or spec.get("AllocatedStorage"):
+        raise bad_combination("Iops and AllocatedStorage cannot be specified for Aurora DB clusters.")
+
+
+# What a describe shows.
+
+
+def describe(store: Store, cluster: Cluster, now: float | None = None) -> dict[str, Any]:
+    now = clock.now() if now is None else now
+    members = store.members(cluster)
+    earliest, latest = restorable(store, cluster, now)
+    answer: dict[str, Any] = {
+        "AllocatedStorage": 1,
+        "AvailabilityZones": cluster.zones,
+        "BackupRetentionPeriod": cluster.retention,
+        "DatabaseName": cluster.database,
+        "DBClusterIdentifier": cluster.identifier,
+        "DBClusterParameterGroup": cluster.parameter_group,
+        "DBSubnetGroup": cluster.subnet_group,
+        "Status": cluster.status,
+        "EarliestRestorableTime": earliest,
+        "LatestRestorableTime": latest,
+        "Endpoint": store.plane.cluster_address(cluster, "writer").host,
+        "ReaderEndpoint": store.plane.cluster_address(cluster, "reader").host,
+        "MultiAZ": len({member.zone for member in members}) > 1,
+        "Engine": cluster.engine,
+        "EngineVersion": cluster.version,
+        "Port": store.plane.cluster_address(cluster, "writer").port or cluster.port,
+        "MasterUsername": cluster.username,
+        "PreferredBackupWindow": cluster.backup_window,
+        "PreferredMaintenanceWindow": cluster.maintenance_window,
+        "ReadReplicaIdentifiers": [],
+        "DBClusterMembers": [
+            {
+                "DBInstanceIdentifier": member.identifier,
+                "IsClusterWriter": member.identifier == cluster.writer,
+                "DBClusterParameterGroupStatus": member.cluster_parameters,
+                "PromotionTier": member.tier,
+            }
+            for member in members
+        ],
+        "VpcSecurityGroups": [{"VpcSecurityGroupId": one, "Status": "active"} for one in cluster.security_groups],
+        "HostedZoneId": _HOSTED_ZONE,
+        "StorageEncrypted": cluster.encrypted,
+        "KmsKeyId": cluster.key,
+        "DbClusterResourceId": cluster.resource,
+        "DBClusterArn": cluster.arn,
+        "AssociatedRoles": [],
+        "IAMDatabaseAuthenticationEnabled": cluster.iam,
+        "CloneGroupId": cluster.clone_group,
+        "ClusterCreateTime": cluster.created,
+        "EngineMode": "provisioned",
+        # AWS leaves the standard storage type out.
+        "StorageType": "aurora-iopt1" if cluster.storage == "aurora-iopt1" else None,
+        "AutoMinorVersionUpgrade": cluster.auto_minor,
+        "DeletionProtection": cluster.deletion_protection,
+        "HttpEndpointEnabled": cluster.http_endpoint,
+        "ActivityStreamStatus": "stopped",
+        "CopyTagsToSnapshot": cluster.copy_tags,
+        "CrossAccountClone": False,
+        "DomainMemberships": [],
+        "TagList": tags.to_list(cluster.tags),
+        "GlobalWriteForwardingRequested": False,
+        "NetworkType": cluster.network,
+        "DatabaseInsightsMode": cluster.insights_mode,
+        "EngineLifecycleSupport": cluster.lifecycle_support,
+    }
+    if cluster.logs:
+        answer["EnabledCloudwatchLogsExports"] = cluster.logs
+    if cluster.storage_changed is not None and cluster.storage == "aurora-iopt1":
+        answer["IOOptimizedNextAllowedModificationTime"] = cluster.storage_changed + settings.rds_iopt_interval_s
+    if cluster.serverless:
+        answer["ServerlessV2ScalingConfiguration"] = cluster.serverless
+    if cluster.insights:
+        answer["PerformanceInsightsEnabled"] = True
+        answer["PerformanceInsightsKMSKeyId"] = cluster.insights_key
+        answer["PerformanceInsightsRetentionPeriod"] = cluster.insights_days
+    if cluster.monitoring_interval:
+        answer["MonitoringInterval"] = cluster.monitoring_interval
+        answer["MonitoringRoleArn"] = cluster.monitoring_role
+    if cluster.secret:
+        answer["MasterUserSecret"] = {
+            "SecretArn": cluster.secret.arn,
+            "SecretStatus": cluster.secret.status,
+            "KmsKeyId": cluster.secret.key,
+        }
+    if cluster.pending:
+        answer["PendingModifiedValues"] = pending(cluster)
+    if cluster.restart_at is not None:
+        answer["AutomaticRestartTime"] = cluster.restart_at
+    return answer
+
+
+def pending(cluster: Cluster) -> dict[str, Any]:
+    shown = dict(cluster.pending)
+    if "NewDBClusterIdentifier" in shown:
+        shown["DBClusterIdentifier"] = shown.pop("NewDBClusterIdentifier")
+    if "EnableIAMDatabaseAuthentication" in shown:
+        shown["IAMDatabaseAuthenticationEnabled"] = shown.pop("EnableIAMDatabaseAuthentication")
+    return shown
+
+
+def restorable(store: Store, cluster: Cluster, now: float) -> tuple[float | None, float | None]:
+    """The earliest and the latest moment that a restore can go back to; None before the first backup."""
+    if cluster.earliest is None:
+        return None, None
+    latest = store.plane.latest_restorable(cluster)
+    if latest is None:
+        latest = (cluster.stopped_at or now) - settings.rds_restorable_lag_s
+    latest = max(cluster.earliest, latest)
+    return min(latest, max(cluster.earliest, now - cluster.retention * windows.DAY)), latest
+
+
+def describe_db_clusters(store: Store, request: Request) -> dict[str, Any]:
+    spec = request.parameters or {}
+    wanted = pages.filters(spec, _FILTERS)
+    one = spec.get("DBClusterIdentifier")
+    names = [store.cluster(one).identifier] if one else sorted(store.clusters)
+    if wanted:
+        names = [name for name in names if _fits(store.clusters[name], wanted)]
+    shown, marker = pages.named_page(names, spec)
+    now = clock.now()
+    return {"Marker": marker, "DBClusters": [describe(store, store.clusters[name], now) for name in shown]}
+
+
+def _fits(cluster: Cluster, wanted: dict[str, set[str]]) -> bool:
+    for name, values in wanted.items():
+        own = {
+            "clone-group-id": (cluster.clone_group or "").lower(),
+            "db-cluster-id": cluster.identifier,
+            "db-cluster-resource-id": cluster.resource.lower(),
+            "domain": "",
+            "engine": cluster.engine,
+        }[name]
+        if own not in ({short_name(v) for v in values} if name == "db-cluster-id" else values):
+            return False
+    return True
+
+
+# The end.
+
+
+def delete_db_cluster(store: Store, request: Request) -> dict[str, Any]:
+    spec = request.parameters or {}
+    cluster = store.cluster(spec["DBClusterIdentifier"])
+    final, skip = spec.get("FinalDBSnapshotIdentifier"), bool(spec.get("SkipFinalSnapshot"))
+    if skip and final:
+        raise bad_combination("FinalDBSnapshotIdentifier can't be specified when SkipFinalSnapshot is true.")
+    if not skip and not final:
+        raise bad_combination("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+    if final:
+        final = validate.identifier("FinalDBSnapshotIdentifier", final)
+    if cluster.deletion_protection:
+        raise bad_combination("Cannot delete protected Cluster, please disable deletion protection and try again.")
+    if cluster.status in ("stopped", "stopping", "starting"):
+        raise cluster_state(f"Db cluster {cluster.identifier} is in {cluster.status} state")
+    if cluster.status == "deleting":
+        raise cluster_state(f"Db cluster {cluster.identifier} is already being deleted.")
+    if any(member.status != "deleting" for member in store.members(cluster)):
+        raise cluster_state("Cluster cannot be deleted, it still contains DB instances in non-deleting state.")
+    if cluster.status != "available":
+        raise cluster_state(f"DB cluster {cluster.identifier} is not in available state.")
+    from . import snapshots
+
+    seconds = settings.rds_cluster_delete_s
+    if final:
+        snapshots.check_new(store, final)
+        snapshots.take(store, cluster, final, "manual", clock.now(), seconds=settings.rds_backup_s)
+        seconds += settings.rds_backup_s
+    keep = spec.get("DeleteAutomatedBackups") is False
+    store.window_closed(cluster)
+    cluster.pending.clear()
+    store.during(cluster, "deleting", seconds, lambda at: gone(store, cluster, at, keep=keep), after="deleting")
+    return {"DBCluster": describe(store, cluster)}
+
+
+def gone(store: Store, cluster: Cluster, at: float, *, keep: bool) -> None:
+    """The end of the deletion, once the last instance is gone."""
+    if store.members(cluster):
+        store.during(
+            cluster, "deleting", 0.2, lambda due: gone(store, cluster, due, keep=keep), now=at, after="deleting"
+        )
+        return
+    from . import snapshots
+
+    snapshots.cluster_gone(store, cluster, at, keep=keep)
+    del store.clusters[cluster.identifier]
+    if cluster.secret:
+        from .secrets import MasterSecrets
+
+        MasterSecrets(store.account, store.region).delete(cluster.secret.arn)
+    store.plane.cluster_deleted(cluster, keep_backups=keep)
+    store.events.emit("RDS-EVENT-0171", cluster.identifier, at, tags=cluster.tags)
