@@ -88,6 +88,12 @@ def _sentence(detail: ErrorDetails) -> str:
             return "is missing and required"
         case "extra_forbidden":
             return "is not a field here; check its spelling and its indentation"
+        case "string_type" if isinstance(detail["input"], float):
+            number = detail["input"]
+            return (
+                f'must be text: {number!r} is not; write it in quotes, for example "{number!r}", '
+                "and with the zeros at its end, which YAML drops without quotes"
+            )
         case "string_type":
             return f'must be text: {detail["input"]!r} is not; write it in quotes, for example "{detail["input"]}"'
         case "int_type" | "int_from_float" | "float_type":

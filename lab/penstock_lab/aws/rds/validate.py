@@ -119,8 +119,8 @@ def database_name(engine: str, value: str) -> None:
 def windows(backup: str | None, maintenance: str | None) -> tuple[str | None, str | None]:
     """Both windows, the days lower-cased as RDS gives them back; of an update, pass the one that stays as well.
 
-    ``hh24:mi-hh24:mi`` each day and ``ddd:hh24:mi-ddd:hh24:mi`` each week, in UTC, each at least 30 minutes long, and
-    never at the same time.
+    ``hh24:mi-hh24:mi`` each day and ``ddd:hh24:mi-ddd:hh24:mi`` each week, in UTC, each at least 30 minutes long and
+    less than a day, and never at the same time.
     """
     if backup is not None:
         start, end = _daily(backup)
@@ -131,6 +131,8 @@ def windows(backup: str | None, maintenance: str | None) -> tuple[str | None, st
         begins, ends = _weekly(maintenance)
         if (ends - begins) % _WEEK < 30:
             raise _value("Maintenance window must be at least 30 minutes.")
+        if (ends - begins) % _WEEK >= _DAY:
+            raise _value("Maintenance window must be less than 24 hours.")
     if backup is not None and maintenance is not None and _overlap(_daily(backup), _weekly(maintenance)):
         raise _value("The backup window and maintenance window must not overlap.")
     return backup, maintenance
