@@ -1,4 +1,4 @@
-"""What the API server says to wrong tables, and what kubectl makes of the CRD: the real server, the real kubectl."""
+"""What the API server says to wrong manifests, and what kubectl makes of the CRDs: the real server, the real kubectl."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ pytestmark = pytest.mark.lab
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 
 
+WRONG = [*cases("create"), *cases("cluster_create")]
+
+
 def _ids(case: Case) -> str:
     return case.name
 
@@ -33,9 +36,8 @@ def answers(lab: Lab) -> dict[str, tuple[int, str]]:
         answer = lab.kubectl("apply", "--dry-run=server", "-f", "-", input=json.dumps(case.manifest), check=False)
         return answer.returncode, " ".join((answer.stdout + answer.stderr).split())
 
-    table = cases("create")
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip((case.name for case in table), pool.map(ask, table), strict=True))
+        return dict(zip((case.name for case in WRONG), pool.map(ask, WRONG), strict=True))
 
 
 def _assert_refused(code: int, words: str, case: Case) -> None:
@@ -50,8 +52,12 @@ def _assert_refused(code: int, words: str, case: Case) -> None:
         assert what in words, words
 
 
-@pytest.mark.parametrize("case", cases("create"), ids=_ids)
-def test_the_api_server_refuses_a_wrong_table_with_its_sentences(
+def test_every_wrong_manifest_has_a_name_of_its_own() -> None:
+    assert len({case.name for case in WRONG}) == len(WRONG)
+
+
+@pytest.mark.parametrize("case", WRONG, ids=_ids)
+def test_the_api_server_refuses_a_wrong_manifest_with_its_sentences(
     answers: dict[str, tuple[int, str]], case: Case
 ) -> None:
     _assert_refused(*answers[case.name], case)
@@ -67,14 +73,55 @@ def apply(lab: Lab, namespace: str) -> Callable[..., Any]:
     return run
 
 
-def test_immutable_fields_are_refused_and_the_others_are_not(apply: Callable[..., Any]) -> None:
-    apply(cases("update")[0].good)
-    for case in cases("update"):
+@pytest.mark.parametrize("table", ["update", "cluster_update"])
+def test_immutable_fields_are_refused_and_the_others_are_not(apply: Callable[..., Any], table: str) -> None:
+    apply(cases(table)[0].good)
+    for case in cases(table):
         answer = apply(case.manifest, "--dry-run=server", check=False)
         _assert_refused(answer.returncode, " ".join((answer.stdout + answer.stderr).split()), case)
-    for case in cases("update", "allowed"):
+    for case in cases(table, "allowed"):
         answer = apply(case.manifest, "--dry-run=server", check=False)
         assert answer.returncode == 0, f"{case.name}: {answer.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("engine", "running", "lower", "higher"),
+    [
+        ("AuroraPostgreSQL", "15.10", ["15.9", "14.13", "14"], ["15", "15.12", "16"]),
+        (
+            "AuroraMySQL",
+            "8.0.mysql_aurora.3.08.0",
+            ["8.0.mysql_aurora.3.07.1", "5.7.mysql_aurora.2.11.4", "5.7"],
+            ["8.0", "8.0.mysql_aurora.3.08.1", "8.0.mysql_aurora.3.10.0", "8.4"],
+        ),
+    ],
+    ids=["postgresql", "mysql"],
+)
+def test_a_downgrade_of_what_runs_is_refused(
+    lab: Lab, namespace: str, apply: Callable[..., Any], engine: str, running: str, lower: list[str], higher: list[str]
+) -> None:
+    def ask(version: str) -> Any:
+        patch = json.dumps({"spec": {"engine": {"version": version}}})
+        return lab.kubectl("-n", namespace, "patch", "aurora", "ledger", "--type=merge", "-p", patch, check=False)
+
+    apply(
+        {
+            "apiVersion": "penstock.dev/v1alpha1",
+            "kind": "AuroraCluster",
+            "metadata": {"name": "ledger", "annotations": {"penstock.dev/mode": "Paused"}},
+            "spec": {"engine": {"type": engine, "version": running}, "instances": {"class": "db.t4g.medium"}},
+        }
+    )
+    status = json.dumps({"status": {"engineVersion": running}})
+    lab.kubectl("-n", namespace, "patch", "aurora", "ledger", "--subresource=status", "--type=merge", "-p", status)
+    for version in lower:
+        answer = ask(version)
+        assert answer.returncode != 0, version
+        assert "spec.engine.version: Invalid value: must not be lower than what runs" in answer.stderr
+    for version in higher:
+        assert ask(version).returncode == 0, version
+        # An upgrade that is asked for and not done can be taken back.
+        assert ask(running).returncode == 0, version
 
 
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -82,11 +129,12 @@ def test_the_samples_are_accepted(lab: Lab, namespace: str, sample: Path) -> Non
     lab.kubectl("-n", namespace, "apply", "--dry-run=server", "-f", str(sample))
 
 
-def test_the_sample_with_three_mistakes_gets_three_sentences(lab: Lab, namespace: str) -> None:
-    bad = SAMPLES / "bad" / "three-mistakes.yaml"
-    answer = lab.kubectl("-n", namespace, "apply", "-f", str(bad), check=False)
+@pytest.mark.parametrize(("sample", "count"), [("three-mistakes", 3), ("cluster-mistakes", 4)])
+def test_a_sample_with_mistakes_gets_a_sentence_for_each(lab: Lab, namespace: str, sample: str, count: int) -> None:
+    answer = lab.kubectl("-n", namespace, "apply", "-f", str(SAMPLES / "bad" / f"{sample}.yaml"), check=False)
     assert answer.returncode != 0
-    assert answer.stderr.count("\n* spec.") == 3, answer.stderr
+    assert answer.stderr.count("\n* spec.") == count, answer.stderr
+    assert "not-here" not in answer.stderr, "a password in a manifest must not be told again"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +144,9 @@ def test_the_sample_with_three_mistakes_gets_three_sentences(lab: Lab, namespace
         ("dynamotable.spec.pointInTimeRecovery.days", "1 to 35 days"),
         ("ddb.spec.globalIndexes.projection.type", "KeysOnly"),
         ("dynamotable.status.restorable.latest", "latest moment"),
+        ("aurora.spec.instances.serverless.autoPause", "5m to 24h"),
+        ("auroracluster.spec.backup.window", "30 minutes or more"),
+        ("auroracluster.status.members", "instances"),
     ],
 )
 def test_kubectl_explains_every_field(lab: Lab, field: str, words: str) -> None:
@@ -145,6 +196,19 @@ def test_kubectl_get_shows_the_columns_by_every_name(lab: Lab, namespace: str, a
         assert header.split() == ["NAME", "READY", "REASON", "MODE", "ITEMS", "SIZE", "COST/MO", "AGE"]
         assert "12.34" in row
     assert "MESSAGE" in lab.kubectl("-n", namespace, "get", "ddb", "-o", "wide").stdout
+
+
+def test_kubectl_get_tells_of_a_cluster_at_a_glance(lab: Lab, namespace: str, apply: Callable[..., Any]) -> None:
+    apply(cases("cluster_update")[0].good)
+    status = {"writer": "shop-ledger-2", "readersReady": "1/1", "lag": "12ms", "engineVersion": "15.10"}
+    patch = json.dumps({"status": status})
+    lab.kubectl("-n", namespace, "patch", "aurora", "ledger", "--subresource=status", "--type=merge", "-p", patch)
+    header, row = lab.kubectl("-n", namespace, "get", "aurora").stdout.splitlines()[:2]
+    assert header.split() == ["NAME", "READY", "REASON", "WRITER", "READERS", "LAG", "CLASS", "COST/MO", "AGE"]
+    assert row.split()[:5] == ["ledger", "shop-ledger-2", "1/1", "12ms", "db.t4g.medium"]
+    wide = lab.kubectl("-n", namespace, "get", "aurora", "-o", "wide").stdout
+    assert "AuroraPostgreSQL" in wide
+    assert "15.10" in wide
 
 
 def test_defaults_are_written_where_they_can_stay(lab: Lab, namespace: str, apply: Callable[..., Any]) -> None:

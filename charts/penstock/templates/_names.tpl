@@ -50,12 +50,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The objects that it answers for. patch: its finalizer and the cost annotations; never the spec. get: to read one
 # again when a write meets a newer version.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables]
+  resources: [dynamotables, auroraclusters]
   verbs: [get, list, watch, patch]
 # Status is written here and nowhere else.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables/status]
+  resources: [dynamotables/status, auroraclusters/status]
   verbs: [patch]
+# Master passwords: an AuroraCluster names a Secret of its own namespace (credentials.passwordSecretRef). Which one is
+# known only from the objects, so no names stand here. watch: a changed password is a rotation and must be seen at
+# once; list: a watch begins with it. Nothing is written.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch]
 # Events on the objects; patch counts repeats instead of writing new ones.
 - apiGroups: [events.k8s.io]
   resources: [events]
