@@ -135,6 +135,18 @@ def test_an_answer_that_is_no_json_is_taken_for_an_outage() -> None:
     assert "dynamodb:DescribeTable" in found.sentence
 
 
+def test_a_page_of_an_emulator_instead_of_xml_is_an_operation_that_it_lacks() -> None:
+    page = b"<!doctype html>\n<html lang=en>\n<title>500 Internal Server Error</title>\n<h1>Internal Server Error</h1>"
+    error = ResponseParserError(f"Unable to parse response (syntax error), invalid XML received:\n{page!r}")
+    found = trouble(error, "rds", "DescribeDBEngineVersions")
+    assert found.code == UNSUPPORTED
+    assert found.sentence == "This AWS endpoint does not have rds:DescribeDBEngineVersions."
+    other = ResponseParserError(
+        "Unable to parse response: b'<html><body><h1>503 Service Unavailable</h1></body></html>'"
+    )
+    assert trouble(other, "rds", "DescribeDBClusters").meaning is Meaning.UNAVAILABLE
+
+
 URL = "http://127.0.0.1:1"
 
 

@@ -17,6 +17,7 @@ import boto3
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from penstock import __version__
 from penstock.api.conditions import Reason
@@ -112,7 +113,7 @@ class Account:
                 self._pool, lambda: method(**(parameters or {}))
             )
             return answer
-        except (ClientError, BotoCoreError, ValueError) as error:
+        except (ClientError, BotoCoreError, ResponseParserError, ValueError) as error:
             trouble = errors.trouble(error, service, operation)
             outcome = str(trouble.meaning)
             if trouble.meaning is Meaning.THROTTLED:

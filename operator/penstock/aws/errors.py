@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from botocore import exceptions
+from botocore.parsers import ResponseParserError
 
 from penstock.api.conditions import Reason
 from penstock.engine.errors import Meaning, Trouble
@@ -102,6 +103,9 @@ _EXISTS_END = ("AlreadyExists", "AlreadyExistsFault", "AlreadyExist", "ResourceE
 _LIMIT_PART = ("QuotaExceeded", "LimitReached", "LimitExceeded")
 _KEY_UNUSABLE = {"KMSKeyNotAccessibleFault", "KMSKeyNotAccessible"}
 
+# How Werkzeug's own page begins; AWS's load balancers write others.
+_PAGE_OF_500 = "<html lang=en>\\n<title>500 Internal Server Error</title>"
+
 UNSUPPORTED = "UnsupportedOperation"
 """The code of a Trouble whose operation the endpoint does not have at all (an emulator, an old region)."""
 
@@ -134,6 +138,10 @@ def trouble(error: Exception, service: str, operation: str) -> Trouble:
         return Trouble(
             Meaning.INVALID, Reason.INVALID, f"{action} would be refused: {_flat(str(error))}", operation=operation
         )
+    if isinstance(error, ResponseParserError) and _PAGE_OF_500 in str(error):
+        # The same page of moto's server to a request of RDS, whose answers are XML and cannot be read with a page in their place.
+        meaning, reason, sentence = _judge("NotImplemented", "", 500, action)
+        return Trouble(meaning, reason, sentence, code=UNSUPPORTED, operation=operation)
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectionError | exceptions.HTTPClientError):
         return Trouble(
             Meaning.UNAVAILABLE,
