@@ -479,12 +479,16 @@ _OPERATIONS: dict[str, Callable[[Scaling, Request], dict[str, Any] | None]] = {
 }
 
 
-def handlers(scaling: Callable[[Request], Scaling]) -> dict[tuple[str, str], Any]:
-    """Ours for the namespace dynamodb; None, so that moto answers, for the others."""
+def handlers(
+    scaling: Callable[[Request], Scaling], check_readers: Callable[[Request], None]
+) -> dict[tuple[str, str], Any]:
+    """Ours for the namespace dynamodb; None, so that moto answers, for the others: for rds after ``check_readers``."""
 
     def handle(operation: Callable[[Scaling, Request], dict[str, Any] | None]) -> Any:
         def run(request: Request) -> dict[str, Any] | None:
             namespace = (request.parameters or {}).get("ServiceNamespace", NAMESPACE)
+            if namespace == "rds":
+                check_readers(request)
             if namespace != NAMESPACE:
                 return {"ScalingActivities": []} if request.operation == "DescribeScalingActivities" else None
             store = scaling(request)

@@ -51,6 +51,36 @@ class LabAWS:
         """All settings, after changing those given."""
         return self._call("POST", "/lab/settings", values) if values else self._call("GET", "/lab/settings")
 
+    # What AWS, or somebody else, does to RDS.
+
+    def rds_failover(self, cluster: str, target: str | None = None, **where: str) -> str:
+        """AWS fails a cluster over. Gives the instance that becomes the writer; ``where`` is account and region."""
+        body = {"cluster": cluster, **({"target": target} if target else {}), **where}
+        return str(self._call("POST", "/lab/rds/failover", body)["writer"])
+
+    def rds_crash(self, instance: str | None = None, *, cluster: str | None = None, **where: str) -> str | None:
+        """An instance, or a cluster's writer, dies. Gives who takes over; None when it recovers by itself."""
+        body = {k: v for k, v in (("instance", instance), ("cluster", cluster)) if v} | where
+        writer = self._call("POST", "/lab/rds/crash", body)["writer"]
+        return None if writer is None else str(writer)
+
+    def rds_upgrade(self, cluster: str, version: str | None = None, **where: str) -> str:
+        """AWS upgrades the engine's minor version by itself, now. Gives the version it goes to."""
+        body = {"cluster": cluster, **({"version": version} if version else {}), **where}
+        return str(self._call("POST", "/lab/rds/upgrade", body)["version"])
+
+    def rds_call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Somebody else's call: no fault hits it and nothing counts it. Times in and out are epoch seconds."""
+        return dict(self._call("POST", "/lab/rds/call", {"operation": operation, "parameters": parameters}))
+
+    def rds_password(self, cluster: str, **where: str) -> str:
+        """The master password in force."""
+        return str(self._call("POST", "/lab/rds/password", {"cluster": cluster, **where})["password"])
+
+    def rds_status(self, name: str, status: str, **where: str) -> None:
+        """Holds a cluster or an instance in a status until the next call; ``available`` lets it go."""
+        self._call("POST", "/lab/rds/status", {"name": name, "status": status, **where})
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 (the lab's own loopback address)
             self.url + path,

@@ -6,14 +6,18 @@ import json
 import os
 import time
 import urllib.parse
+from collections.abc import Callable
 from typing import Any
 
 from .calls import calls
 from .clock import clock
+from .errors import AwsError
 from .faults import faults
 from .settings import settings
 
 _STARTED = time.monotonic()
+# What a service adds under /lab/: a path, such as "rds/failover", to what answers a POST of a JSON object.
+actions: dict[str, Callable[[dict[str, Any]], Any]] = {}
 
 
 def handle(method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]:
@@ -22,7 +26,7 @@ def handle(method: str, path: str, query: str, body: bytes) -> tuple[int, bytes]
         return 200, json.dumps(_answer(method, path, query, body)).encode()
     except LookupError as error:
         return 404, json.dumps({"error": str(error.args[0])}).encode()
-    except ValueError as error:
+    except (ValueError, AwsError) as error:
         return 400, json.dumps({"error": str(error)}).encode()
 
 
@@ -57,7 +61,10 @@ def _answer(method: str, path: str, query: str, body: bytes) -> Any:
         case "POST", "settings":
             settings.update(_object(body))
             return settings.as_dict()
-    raise LookupError(f"there is no {method} {path}; there are /lab/health, faults, clock, calls, settings")
+        case "POST", action if action in actions:
+            return actions[action](_object(body))
+    there = ", ".join(("health", "faults", "clock", "calls", "settings", *actions))
+    raise LookupError(f"there is no {method} {path}; there are /lab/{there}")
 
 
 def _object(body: bytes) -> dict[str, Any]:

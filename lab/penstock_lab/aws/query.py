@@ -17,6 +17,7 @@ from botocore.utils import parse_timestamp
 from .errors import AwsError
 
 Write = Callable[[Any, list[str]], None]
+Text = Callable[[Any], str]
 
 
 class QueryProtocol:
@@ -70,21 +71,24 @@ class QueryProtocol:
         known = self._writers.get(shape.name)
         if known is not None:
             return known
-        kind = shape.type_name
-        if kind == "structure":
+        if shape.type_name == "structure":
             return self._structure_writer(shape)
-        if kind == "list":
+        if shape.type_name == "list":
             return self._list_writer(shape)
-        return _SCALARS.get(kind, _write_text)
+        text = _SCALARS.get(shape.type_name, _text)
+        return lambda value, out: out.append(text(value))
 
     def _structure_writer(self, shape: Any) -> Write:
-        members: dict[str, tuple[str, str, Write]] = {}
+        members: dict[str, tuple[str, str, Text | None, Write]] = {}
 
         def write(value: dict[str, Any], out: list[str]) -> None:
             for name, entry in value.items():
                 if entry is None:
                     continue
-                start, end, inner = members[name]
+                start, end, text, inner = members[name]
+                if text is not None:
+                    out.append(f"{start}{text(entry)}{end}")
+                    continue
                 out.append(start)
                 inner(entry, out)
                 out.append(end)
@@ -94,7 +98,9 @@ class QueryProtocol:
         for name, member in shape.members.items():
             tag = member.serialization.get("name", name)
             flat = member.type_name == "list" and member.serialization.get("flattened")
-            members[name] = ("", "", self._writer(member)) if flat else (f"<{tag}>", f"</{tag}>", self._writer(member))
+            text = None if member.type_name in ("structure", "list") else _SCALARS.get(member.type_name, _text)
+            start, end = ("", "") if flat else (f"<{tag}>", f"</{tag}>")
+            members[name] = (start, end, text, self._writer(member))
         return write
 
     def _list_writer(self, shape: Any) -> Write:
@@ -113,25 +119,21 @@ class QueryProtocol:
         return write
 
 
-def _write_text(value: Any, out: list[str]) -> None:
-    out.append(escape(str(value)))
+def _text(value: Any) -> str:
+    return escape(str(value))
 
 
-def _write_boolean(value: Any, out: list[str]) -> None:
-    out.append("true" if value else "false")
-
-
-def _write_time(value: float, out: list[str]) -> None:
-    out.append(iso8601(value))
-
-
-_SCALARS: dict[str, Write] = {"boolean": _write_boolean, "timestamp": _write_time}
+def _boolean(value: Any) -> str:
+    return "true" if value else "false"
 
 
 def iso8601(at: float) -> str:
     """``2026-11-23T16:16:51.123Z`` for epoch seconds."""
     moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+_SCALARS: dict[str, Text] = {"boolean": _boolean, "timestamp": iso8601}
 
 
 def _tree(form: dict[str, str]) -> dict[str, Any]:

@@ -17,12 +17,17 @@ os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "true")
 
 import moto.cloudwatch.models as cloudwatch_models
 
-from . import autoscaling, cloudwatch, fallback, kms, tagging
+from . import autoscaling, cloudwatch, control, fallback, kms, tagging
 from .autoscaling import Scaling
 from .dynamodb import observe, operations, stale, updates
 from .dynamodb.backend import LabDynamoDB, install
 from .dynamodb.ttl import Sweeper
+from .faults import Rule
 from .query import QueryProtocol
+from .rds import scaling as rds_scaling
+from .rds import stale as rds_stale
+from .rds import steer as rds_steer
+from .rds.operations import OPERATIONS as RDS_OPERATIONS
 from .rds.operations import Regions
 from .rds.operations import handlers as rds_handlers
 from .request import ACCOUNT, DEFAULT_REGION, Request
@@ -32,6 +37,7 @@ cloudwatch.install()
 kms.install()
 _scalings: dict[tuple[str, str], Scaling] = {}
 _rds = Regions()
+_rds_past = rds_stale.Past(_rds, RDS_OPERATIONS)
 _sweeper = Sweeper()
 _observer = observe.Observer()
 
@@ -47,6 +53,13 @@ def _scaling(request: Request) -> Scaling:
             _backend(request), updates.update_table, lambda: cloudwatch_models.cloudwatch_backends[where[0]][where[1]]
         )
     return _scalings[where]
+
+
+def _check_reader_scaling(request: Request) -> None:
+    store = _rds.get(request.account, request.region)
+    with store.lock:
+        store.settle(clock.now())
+        rds_scaling.check(store, request)
 
 
 def _get_resources(request: Request) -> Any:
@@ -75,13 +88,22 @@ def build_dispatcher() -> Dispatcher:
     kms.provide_lab_key(ACCOUNT, DEFAULT_REGION)
     handlers = {
         **operations.handlers(_backends),
-        **autoscaling.handlers(_scaling),
+        **autoscaling.handlers(_scaling, _check_reader_scaling),
         **rds_handlers(_rds),
         ("resourcegroupstaggingapi", "GetResources"): _get_resources,
     }
+    control.actions.update(rds_steer.actions(_rds, RDS_OPERATIONS))
     dispatcher = Dispatcher(handlers, _fallback, {"rds": QueryProtocol("rds")})
-    past = stale.Past(handlers, _keep_journals)
-    dispatcher.before_write, dispatcher.stale_answer = past.before_write, past.answer
+    tables = stale.Past(handlers, _keep_journals)
+
+    def before_write(request: Request, rules: list[Rule]) -> None:
+        tables.before_write(request, rules)
+        _rds_past.before_write(request, rules)
+
+    def stale_answer(request: Request, rule: Rule) -> dict[str, Any] | None:
+        return (_rds_past if request.service == "rds" else tables).answer(request, rule)
+
+    dispatcher.before_write, dispatcher.stale_answer = before_write, stale_answer
     return dispatcher
 
 
@@ -98,6 +120,10 @@ def _autoscaling() -> None:
         scaling.tick()
 
 
+def _readers() -> None:
+    rds_scaling.settle(_rds)
+
+
 def ticks() -> list[Callable[[], None]]:
     """What the ticker calls."""
-    return [_dynamodb, _autoscaling, _rds.settle]
+    return [_dynamodb, _autoscaling, _rds.settle, _readers, _rds_past.tick]

@@ -17,7 +17,7 @@ from .refusals import bad_combination, bad_value, cluster_state, fault
 from .store import Cluster, Instance, Secret, Store, SubnetGroup, short_name
 
 _PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
-_LOGS = {
+LOGS = {
     "aurora-postgresql": ("postgresql", "instance", "iam-db-auth-error"),
     "aurora-mysql": ("audit", "error", "general", "slowquery", "instance", "iam-db-auth-error"),
 }
@@ -88,7 +88,7 @@ def key_of(store: Store, key: str | None, alias: str = "alias/aws/rds") -> str:
 
 def logs_of(engine: str, wanted: list[str] | None) -> list[str]:
     for one in wanted or ():
-        if one not in _LOGS[engine]:
+        if one not in LOGS[engine]:
             raise bad_combination(f"You cannot use the log types '{one}' with engine version {engine}. ")
     return sorted(dict.fromkeys(wanted or ()))
 

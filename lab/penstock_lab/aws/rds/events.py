@@ -89,6 +89,10 @@ class EventLog:
                 self._to_topic(subscription, event, tags or {})
         self._to_bus(event, tags or {})
 
+    def take_over(self, other: EventLog) -> None:
+        """Has the events that ``other`` has now."""
+        self._events = list(other._events)
+
     def between(self, start: float, end: float) -> list[Event]:
         first = bisect.bisect_left(self._events, start, key=lambda e: e.at)
         return self._events[first : bisect.bisect_right(self._events, end, key=lambda e: e.at)]

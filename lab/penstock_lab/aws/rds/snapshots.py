@@ -62,6 +62,8 @@ def take(
         tags={**(cluster.tags if cluster.copy_tags else {}), **(given or {})},
     )
     store.snapshots[identifier] = snapshot
+    if kind == "automated":
+        store.automated.setdefault(cluster.resource, {})[identifier] = snapshot
     store.plane.snapshot_taken(cluster, snapshot)
     started, finished = (
         ("RDS-EVENT-0074", "RDS-EVENT-0075") if kind == "manual" else ("RDS-EVENT-0168", "RDS-EVENT-0169")
@@ -87,9 +89,8 @@ def _daily(store: Store, cluster: Cluster, due: float) -> None:
     following = windows.after(cluster.backup_window, max(due, store.horizon - _LONGEST_RETENTION_S))
     store.at(following, lambda at: _daily(store, cluster, at))
     oldest = due - cluster.retention * windows.DAY
-    for snapshot in [s for s in store.snapshots.values() if s.kind == "automated" and s.created < oldest]:
-        if snapshot.cluster.resource == cluster.resource:
-            drop(store, snapshot)
+    for snapshot in [s for s in store.automated.get(cluster.resource, {}).values() if s.created < oldest]:
+        drop(store, snapshot)
     if cluster.status == "available":
         take(store, cluster, _automated_name(store, cluster, due), "automated", due, seconds=settings.rds_backup_s)
         store.during(cluster, "backing-up", settings.rds_backup_s, now=due)
@@ -109,13 +110,17 @@ def drop(store: Store, snapshot: Snapshot) -> None:
     snapshot.phase += 1
     snapshot.status = "deleted"
     store.snapshots.pop(snapshot.identifier, None)
+    own = store.automated.get(snapshot.cluster.resource, {})
+    own.pop(snapshot.identifier, None)
+    if not own:
+        store.automated.pop(snapshot.cluster.resource, None)
     store.plane.snapshot_deleted(snapshot)
 
 
 def cluster_gone(store: Store, cluster: Cluster, at: float, *, keep: bool) -> None:
     """Automated snapshots go with their cluster, unless its automated backups are kept until they expire."""
     earliest, latest = clusters.restorable(store, cluster, at)
-    own = [s for s in store.snapshots.values() if s.kind == "automated" and s.cluster.resource == cluster.resource]
+    own = list(store.automated.get(cluster.resource, {}).values())
     if not keep or earliest is None or latest is None:
         for snapshot in own:
             drop(store, snapshot)
@@ -130,9 +135,8 @@ def drop_backups(store: Store, resource: str) -> None:
     """The end of kept backups, with their automated snapshots."""
     if store.kept_backups.pop(resource, None) is None:
         return
-    for snapshot in [s for s in store.snapshots.values() if s.kind == "automated"]:
-        if snapshot.cluster.resource == resource:
-            drop(store, snapshot)
+    for snapshot in list(store.automated.get(resource, {}).values()):
+        drop(store, snapshot)
 
 
 # Operations.

@@ -6,6 +6,7 @@ Everything is found by its name in a dict; members by their cluster. ``lock`` gu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import itertools
 import secrets
@@ -33,6 +34,12 @@ Tags = dict[str, str]
 def resource_id(kind: str) -> str:
     """``cluster-`` or ``db-`` and 26 capitals and digits."""
     return f"{kind}-" + "".join(secrets.choice(_ALPHABET) for _ in range(26))
+
+
+@functools.cache
+def _suffix(account: str, region: str) -> str:
+    number = zlib.crc32(f"{account}/{region}".encode())
+    return "c" + "".join(string.ascii_lowercase[(number >> shift) % 26] for shift in range(0, 33, 3))
 
 
 @dataclasses.dataclass(slots=True)
@@ -111,8 +118,7 @@ class Cluster:
     @property
     def suffix(self) -> str:
         """The part of host names that is the same for everything an account has in a region."""
-        number = zlib.crc32(f"{self.account}/{self.region}".encode())
-        return "c" + "".join(string.ascii_lowercase[(number >> shift) % 26] for shift in range(0, 33, 3))
+        return _suffix(self.account, self.region)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -234,6 +240,8 @@ class Store:
         self.subnet_groups: dict[str, SubnetGroup] = {}
         self.parameter_groups: dict[tuple[str, str], ParameterGroup] = {}
         self.snapshots: dict[str, Snapshot] = {}
+        # The automated ones again, by their cluster's resource id and their name.
+        self.automated: dict[str, dict[str, Snapshot]] = {}
         self.kept_backups: dict[str, Backups] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self._due: list[tuple[float, int, Callable[[float], None]]] = []
