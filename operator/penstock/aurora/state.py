@@ -8,8 +8,10 @@ from datetime import datetime
 
 from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
+from penstock.api.conditions import Reason
 from penstock.aws.rds import Cluster, Instance, Parameter, ParameterGroup, Snapshot, SubnetGroup
 from penstock.engine.holds import Held
+from penstock.engine.plan import Refusal
 
 AUTOSCALED = "application-autoscaling-"
 """What Application Auto Scaling calls the readers that it makes (Aurora guide, "Amazon Aurora Auto Scaling with Aurora Replicas")."""
@@ -121,6 +123,14 @@ class Password:
     version: str = ""
     problem: str = ""
     same: bool = False
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What keeps a cluster from getting the password."""
+        if not self.problem:
+            return None
+        reason = Reason.SECRET_INVALID if self.version else Reason.WAITING_FOR_SECRET
+        return Refusal(reason, self.problem, again=10.0)
 
 
 @dataclass(frozen=True)

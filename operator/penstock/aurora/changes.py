@@ -1,0 +1,321 @@
+"""What is different about the cluster itself, and the ModifyDBCluster that mends it. Pure.
+
+Everything that its users do not notice goes into one request: a cluster takes one change at a time. When AWS refuses that request, each part is asked
+for on its own, so that the one that is wrong does not keep the others from being made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from penstock.api.auroracluster import Apply, StorageType
+from penstock.api.windows import weekly
+from penstock.aurora import groups, requests, versions
+from penstock.aurora.groups import CLUSTER, INSTANCE
+from penstock.aurora.state import PASSWORD, Desired, Observed
+from penstock.aws.rds import Cluster
+from penstock.engine.holds import Held
+from penstock.engine.plan import Effect, Refusal, Step, When, consents
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. words: for people, "backup retention 1 → 7"."""
+
+    words: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass
+class Found:
+    """What there is to do, and what is refused."""
+
+    steps: list[Step] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def in_time(desired: Desired, cluster: Cluster, now: datetime) -> bool:
+    """Whether what the users notice may be done now: at once where the spec says so, else within the maintenance window."""
+    if desired.spec.apply is Apply.IMMEDIATELY:
+        return True
+    window = desired.spec.maintenance.window if desired.spec.maintenance else None
+    try:
+        return weekly(window or cluster.maintenance_window).open_at(now)
+    except ValueError:
+        # No window is known: an emulator that tells none. To wait for ever would be worse.
+        return True
+
+
+def cluster_steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted) -> Found:
+    """The steps of ModifyDBCluster, those first that nobody notices. Effects and consent are on the steps; the caller says when they run."""
+    found = Found()
+    quiet = [*_settings(desired, cluster), *_parameter_group(desired, cluster, family, values)]
+    found.steps += combined(desired, "ModifyDBCluster", _name(desired), "cluster", quiet, observed.held)
+    found.steps += _credentials(desired, observed, cluster, found.refusals)
+    port = desired.spec.network.port if desired.spec.network else None
+    if port and cluster.port and port != cluster.port:
+        found.steps += combined(
+            desired,
+            "ModifyDBCluster",
+            _name(desired),
+            "cluster",
+            [Change(f"port {cluster.port} → {port}", {"Port": port})],
+            observed.held,
+            effect=Effect.RESTART,
+        )
+    found.steps += _storage(desired, cluster, observed.held)
+    target = versions.upgrade(desired.spec, cluster.version, observed.engine, desired.identifier)
+    if isinstance(target, Refusal):
+        found.refusals.append(target)
+    elif target is not None:
+        found.steps += _upgrade(desired, observed, cluster, target)
+    return found
+
+
+def combined(
+    desired: Desired,
+    operation: str,
+    base: Mapping[str, Any],
+    facet: str,
+    changes: list[Change],
+    held: Mapping[str, Held],
+    *,
+    whose: str = "",
+    effect: Effect = Effect.IMMEDIATE,
+) -> list[Step]:
+    """One step for all changes, or one for each when all together were refused."""
+    if not changes:
+        return []
+    before = f"{whose}: " if whose else ""
+    parts = [[c] for c in changes]
+    together = f"{before}set {'; '.join(c.words for c in changes)}"
+    refused = held.get(together)
+    if refused is None or refused.accepted:
+        parts = [changes]
+    steps = []
+    for part in parts:
+        words = "; ".join(c.words for c in part)
+        parameters: dict[str, Any] = {**base}
+        for change in part:
+            parameters |= change.parameters
+        name = whose or f"cluster {desired.identifier}"
+        steps.append(
+            Step(
+                "rds",
+                operation,
+                {**parameters, "ApplyImmediately": True},
+                f"{before}set {words}",
+                effect=effect,
+                facet=facet,
+                drift=f"Of {name} somebody changed what the spec says; set back {words}." if desired.settled else "",
+            )
+        )
+    return steps
+
+
+def _settings(desired: Desired, cluster: Cluster) -> list[Change]:
+    spec, found = desired.spec, []
+
+    def differs(words: str, asked: Any, have: Any, parameter: str, value: Any = None) -> None:
+        # What AWS (or an emulator) does not tell cannot be corrected: that would be asked for again and again.
+        if asked is not None and have not in (None, "") and asked != have:
+            shown = f"{words} {_word(have)} → {_word(asked)}"
+            found.append(Change(shown, {parameter: asked if value is None else value}))
+
+    pending = cluster.pending
+    if spec.backup:
+        retention = pending.get("BackupRetentionPeriod", cluster.retention_days)
+        differs("backup retention", spec.backup.retention_days, retention, "BackupRetentionPeriod")
+        differs("backup window", spec.backup.window, cluster.backup_window, "PreferredBackupWindow")
+    if spec.maintenance and spec.maintenance.window:
+        window = spec.maintenance.window.lower()
+        differs("maintenance window", window, cluster.maintenance_window.lower(), "PreferredMaintenanceWindow")
+    differs("deletion protection", spec.deletion_protection, cluster.deletion_protection, "DeletionProtection")
+    if spec.credentials:
+        have = pending.get("IAMDatabaseAuthenticationEnabled", cluster.iam_authentication)
+        differs("IAM authentication", spec.credentials.iam_authentication, have, "EnableIAMDatabaseAuthentication")
+    asked = spec.network.security_group_ids if spec.network else None
+    if asked and cluster.security_groups and tuple(sorted(asked)) != cluster.security_groups:
+        words = f"security groups {', '.join(cluster.security_groups)} → {', '.join(sorted(asked))}"
+        found.append(Change(words, {"VpcSecurityGroupIds": sorted(asked)}))
+    found += _logs(desired, cluster)
+    found += _capacity(desired, cluster)
+    return found
+
+
+def _logs(desired: Desired, cluster: Cluster) -> list[Change]:
+    if desired.spec.logs is None:
+        return []
+    wanted, have = set(desired.spec.logs), set(cluster.log_exports)
+    if wanted == have:
+        return []
+    change = {"EnableLogTypes": sorted(wanted - have), "DisableLogTypes": sorted(have - wanted)}
+    return [
+        Change(
+            f"log exports {_list(have)} → {_list(wanted)}",
+            {"CloudwatchLogsExportConfiguration": {k: v for k, v in change.items() if v}},
+        )
+    ]
+
+
+def _capacity(desired: Desired, cluster: Cluster) -> list[Change]:
+    wanted = desired.spec.instances.serverless
+    if wanted is None:
+        return []
+    have = cluster.serverless
+    asked = (float(wanted.min_capacity), float(wanted.max_capacity))
+    pause = wanted.seconds_until_auto_pause
+    same = have is not None and (have.minimum, have.maximum) == asked and pause in (None, have.pause)
+    if same:
+        return []
+    before = f"{have.minimum:g}–{have.maximum:g} ACU" if have else "none"
+    after = f"{asked[0]:g}–{asked[1]:g} ACU" + (f", pausing after {pause} s" if pause else "")
+    return [Change(f"capacity {before} → {after}", {"ServerlessV2ScalingConfiguration": requests.serverless(wanted)})]
+
+
+def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: groups.Wanted) -> list[Change]:
+    """Which group holds the cluster's parameters. Its static ones then wait for a reboot, which is a step of its own."""
+    name = groups.name_of(desired, CLUSTER, family, values.cluster, cluster.parameter_group)
+    if name is None or not cluster.parameter_group or name == cluster.parameter_group:
+        return []
+    return [
+        Change(f"cluster parameter group {cluster.parameter_group} → {name}", {"DBClusterParameterGroupName": name})
+    ]
+
+
+def _credentials(desired: Desired, observed: Observed, cluster: Cluster, refusals: list[Refusal]) -> list[Step]:
+    manages = desired.spec.manages_password
+    base = _name(desired)
+    if manages is True:
+        if cluster.master_secret is not None or not desired.status.resource_id:
+            return []
+        return [
+            Step(
+                "rds",
+                "ModifyDBCluster",
+                {**base, "ManageMasterUserPassword": True, "ApplyImmediately": True},
+                "have AWS manage the master password",
+                facet="cluster",
+            )
+        ]
+    password = observed.password
+    if desired.spec.password_secret is None or password is None:
+        return []
+    if password.refusal is not None:
+        refusals.append(password.refusal)
+        return []
+    given = desired.status.credentials.secret_version if desired.status.credentials else None
+    takes_back = cluster.master_secret is not None
+    if not takes_back and (given == password.version or password.same):
+        return []
+    parameters: dict[str, Any] = {**base, "MasterUserPassword": PASSWORD, "ApplyImmediately": True}
+    if takes_back:
+        parameters["ManageMasterUserPassword"] = False
+    name = desired.spec.password_secret.name
+    return [
+        Step(
+            "rds",
+            "ModifyDBCluster",
+            parameters,
+            f"set the master password to that of Secret {name}",
+            facet="password",
+            told=("PasswordChanged", f"The master password is now that of Secret {name}.") if given else None,
+        )
+    ]
+
+
+def _storage(desired: Desired, cluster: Cluster, held: Mapping[str, Held]) -> list[Step]:
+    wanted = desired.spec.storage
+    if wanted is None or wanted.type.value == cluster.storage_type:
+        return []
+    aws = desired.spec.storage_type
+    other = StorageType.IO_OPTIMIZED if wanted.type is StorageType.STANDARD else StorageType.STANDARD
+    change = Change(f"storage {other.value} → {wanted.type.value}", {"StorageType": aws})
+    return combined(desired, "ModifyDBCluster", _name(desired), "cluster", [change], held)
+
+
+def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str) -> list[Step]:
+    pending = ", which AWS holds for its window" if cluster.pending.get("EngineVersion") == target else ""
+    major = versions.is_major(cluster.version, target)
+    parameters: dict[str, Any] = {**_name(desired), "EngineVersion": target, "ApplyImmediately": True}
+    before: list[Step] = []
+    if major:
+        parameters["AllowMajorVersionUpgrade"] = True
+        family = versions.family(desired.spec.engine.aws_name, target)
+        known = observed.families.get(family)
+        if groups.managed(desired) and known is not None:
+            # A new major takes no group of the old one, so its own must hold the same before.
+            values = groups.wanted(desired, known)
+            before = groups.group_steps(desired, observed, family, values)
+            for level, parameter in (
+                (CLUSTER, "DBClusterParameterGroupName"),
+                (INSTANCE, "DBInstanceParameterGroupName"),
+            ):
+                name = groups.name_of(desired, level, family, values.level(level), "")
+                if name is not None:
+                    parameters[parameter] = name
+    kind = "major version" if major else "version"
+    step = Step(
+        "rds",
+        "ModifyDBCluster",
+        parameters,
+        f"upgrade the {kind} from {cluster.version} to {target}{pending}",
+        effect=Effect.RESTART,
+        when=When.AFTER_CONSENT if major else When.NOW,
+        facet="cluster",
+        told=("Upgrading", f"Upgrading cluster {desired.identifier} from {cluster.version} to {target}."),
+    )
+    if before and consents(desired.approved, [step.summary]):
+        # The new major's groups are made once the upgrade may go on, and before it.
+        return [*before, replace(step, when=When.LATER)]
+    return [step]
+
+
+def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -> list[Step]:
+    """Give the resource the spec's tags and our mark, and take away those that once stood in the spec."""
+    if not arn:
+        return []
+    wanted = requests.wanted_tags(desired)
+    missing = {k: v for k, v in wanted.items() if have.get(k) != v}
+    steps = []
+    if missing:
+        words = ", ".join(f"{k}={v}" for k, v in sorted(missing.items()) if k in (desired.spec.tags or {}))
+        mark = "the mark that it is ours" if len(missing) > (1 if words else 0) and not words else ""
+        steps.append(
+            Step(
+                "rds",
+                "AddTagsToResource",
+                {"ResourceName": arn, "Tags": requests.tags(missing)},
+                f"tag {whose} with {words or mark}",
+                facet="tags",
+                drift=f"Tags of {whose} were changed; set back {words or mark}." if desired.settled else "",
+            )
+        )
+    once = desired.status.managed.tags if desired.status.managed else ()
+    gone = sorted(k for k in once if k in have and k not in wanted)
+    if gone:
+        steps.append(
+            Step(
+                "rds",
+                "RemoveTagsFromResource",
+                {"ResourceName": arn, "TagKeys": gone},
+                f"take the tags {', '.join(gone)} off {whose}",
+                facet="tags",
+            )
+        )
+    return steps
+
+
+def _name(desired: Desired) -> dict[str, str]:
+    return {"DBClusterIdentifier": desired.identifier}
+
+
+def _word(value: Any) -> str:
+    return {True: "on", False: "off"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def _list(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

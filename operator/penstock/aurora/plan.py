@@ -1,0 +1,214 @@
+"""What to do about an Aurora cluster: a pure function of what is wanted, what was seen, and the time.
+
+Invariants (tests/unit/test_aurora_plan_properties.py holds them over random states): repeated plan and act reach an empty plan; the writer is never
+removed by scaling in; at most one instance at a time is disturbed, and only when everything else serves; nothing is deleted that was not asked for;
+an unset field is never touched; a version is never lowered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from penstock.api.conditions import Reason
+from penstock.aurora import changes, creation, groups, removal, scaling, states, topology, versions
+from penstock.aurora.ownership import Claim, claim
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import AVAILABLE, Cluster
+from penstock.engine.holds import rest, rests
+from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When, consent_hash, consents
+
+_DISTURBING = (Effect.RESTART, Effect.FAILOVER)
+
+
+def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    """The plan for one cluster. See engine.plan for its parts."""
+    if desired.absent:
+        removed = removal.plan(desired, observed)
+        if not removed.steps:
+            return removed
+        return rest(removed.steps, observed.held, now, removed.waits, removed.refusals)
+    cluster = observed.cluster
+    if cluster is None:
+        if observed.instances:
+            names = ", ".join(sorted(observed.instances))
+            sentence = f"Instances {names} of an older cluster {desired.identifier} are still being deleted."
+            return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
+        return creation.plan(desired, observed, now)
+    claimed = claim(desired, observed)
+    if isinstance(claimed, Refusal):
+        if cluster.status == topology.DELETING:
+            sentence = (
+                f"An older cluster {cluster.identifier} is still being deleted by AWS; this one is made afterwards."
+            )
+            return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
+        return Plan(refusals=(claimed,))
+    other = _other_cluster(desired, cluster)
+    if other is not None:
+        return Plan(refusals=(other,))
+    return _present(desired, observed, cluster, claimed, now)
+
+
+def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Claim, now: datetime) -> Plan:
+    waits = states.waits(desired, observed, cluster, now)
+    refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r != Reason.UNAVAILABLE]
+    waits += [Wait(Reason(r), sentence, 30.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
+    if cluster.status == topology.DELETING:
+        return Plan((), tuple(waits), tuple(refusals))
+    steps = changes.tag_steps(desired, cluster.arn, cluster.tags, f"cluster {cluster.identifier}")
+    power = _power(desired, observed, cluster)
+    if cluster.status == "stopped" and not power:
+        return _stopped(desired, steps, observed, now, waits, refusals)
+    family = versions.family(cluster.engine or desired.spec.engine.aws_name, cluster.version) if cluster.version else ""
+    values = groups.Wanted()
+    if groups.managed(desired) and family:
+        known = observed.families.get(family)
+        if known is None:
+            # Whether a parameter is right is not known, and what is not known is not decided.
+            waits.append(Wait(Reason.PROGRESSING, f"Reading the parameters of {family}.", 10.0))
+        else:
+            values = groups.wanted(desired, known)
+            refusals += values.refusals
+            steps += [*groups.subnet_steps(desired, observed), *groups.group_steps(desired, observed, family, values)]
+    else:
+        steps += groups.subnet_steps(desired, observed)
+    made_first = groups.missing(desired, observed, family, values) if family else False
+    found = changes.cluster_steps(desired, observed, cluster, family, values)
+    members = topology.steps(desired, observed, cluster, family, values)
+    refusals += [*found.refusals, *members.refusals]
+    waits += members.waits
+    later = [*found.steps, *members.steps]
+    if made_first:
+        # A group must be there before anything can refer to it.
+        later = [_later(s) if _names_group(s) else s for s in later]
+    steps += [*later, *scaling.steps(desired, observed), *power]
+    if claimed is Claim.ADOPT:
+        # Adoption shows its plan on the object first; the mark on the cluster comes with the next pass, and only then changes.
+        sentence = f"Taking over cluster {cluster.identifier}: this plan is carried out next."
+        waits.append(Wait(Reason.UPDATING, sentence, 3.0))
+        return Plan(tuple(_later(s) for s in steps), tuple(waits), tuple(refusals))
+    steps = _consented(desired, steps, waits)
+    return rest(_arranged(desired, observed, cluster, steps, waits, now), observed.held, now, waits, refusals)
+
+
+def _stopped(
+    desired: Desired, steps: list[Step], observed: Observed, now: datetime, waits: list[Wait], refusals: list[Refusal]
+) -> Plan:
+    """AWS changes nothing of a stopped cluster but its tags."""
+    if not desired.spec.stopped:
+        sentence = (
+            f"Cluster {desired.identifier} is stopped, and was not stopped by its spec: "
+            "set spec.stopped: false to have it started. Until then it is not compared with the spec."
+        )
+        waits = [*waits, Wait(Reason.STOPPED, sentence)]
+    return rest(steps, observed.held, now, waits, refusals)
+
+
+def _power(desired: Desired, observed: Observed, cluster: Cluster) -> list[Step]:
+    """Stop and start as the spec says; also again, when AWS has started the cluster after seven days (Aurora guide, "Stopping and starting")."""
+    parameters = {"DBClusterIdentifier": desired.identifier}
+    if desired.spec.stopped is False and cluster.status == "stopped":
+        told = ("Starting", f"Starting cluster {desired.identifier}.")
+        return [
+            Step("rds", "StartDBCluster", parameters, f"start cluster {desired.identifier}", facet="cluster", told=told)
+        ]
+    if desired.spec.stopped and cluster.status == AVAILABLE and observed.instances:
+        again = " again" if desired.status.stopped_at is not None else ""
+        sentence = f"stop cluster {desired.identifier}{again}"
+        told = ("Stopping", f"Stopping cluster {desired.identifier}{again}, as spec.stopped says.")
+        return [Step("rds", "StopDBCluster", parameters, sentence, effect=Effect.RESTART, facet="cluster", told=told)]
+    return []
+
+
+def _consented(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[Step]:
+    """Steps that need consent run when the annotation holds the hash of all of them; until then the sentence says what to annotate."""
+    asking = [s for s in steps if s.when is When.AFTER_CONSENT]
+    if not asking:
+        return steps
+    subjects = [s.summary for s in asking]
+    if consents(desired.approved, subjects):
+        return [replace(s, when=When.NOW) if s.when is When.AFTER_CONSENT else s for s in steps]
+    what = "; ".join(subjects)
+    sentence = (
+        f"Consent is needed to {what}: "
+        f"kubectl annotate auroracluster {desired.name} penstock.dev/approve={consent_hash(subjects)} --overwrite"
+    )
+    waits.append(Wait(Reason.WAITING_FOR_CONSENT, sentence))
+    return steps
+
+
+def _arranged(
+    desired: Desired, observed: Observed, cluster: Cluster, steps: Iterable[Step], waits: list[Wait], now: datetime
+) -> list[Step]:
+    """Which of the steps may run now: one change of the cluster at a time, one of each instance, and what its users notice alone and in its window.
+
+    A step that rests takes nobody's place.
+    """
+    at_rest = cluster.status == AVAILABLE and all(i.status == AVAILABLE for i in observed.instances.values())
+    cluster_free = cluster.status == AVAILABLE
+    busy = {i.identifier for i in observed.instances.values() if i.status != AVAILABLE}
+    timely = changes.in_time(desired, cluster, now)
+    disturbed, quiet = False, True
+    arranged: list[Step] = []
+    for step in steps:
+        if step.when is not When.NOW or rests(step, observed.held, now):
+            arranged.append(step)
+            continue
+        allowed = step
+        # Stopping is asked for by the spec itself, in so many words, and needs no window.
+        if step.effect in _DISTURBING and step.operation != "StopDBCluster" and not timely:
+            arranged.append(replace(step, when=When.MAINTENANCE_WINDOW))
+            continue
+        if step.effect in _DISTURBING:
+            free = at_rest and not disturbed and quiet
+            disturbed = disturbed or free
+        elif step.operation == "ModifyDBCluster":
+            free, cluster_free = cluster_free and not disturbed, False
+        elif step.operation == "ModifyDBInstance":
+            name = step.parameters["DBInstanceIdentifier"]
+            free = cluster.status == AVAILABLE and name not in busy and not disturbed
+            busy.add(name)
+        elif step.operation in ("CreateDBInstance", "DeleteDBInstance"):
+            free = cluster.status == AVAILABLE and not disturbed
+        else:
+            free = True
+        if not free:
+            allowed = _later(step)
+        elif step.service == "rds" and step.facet not in ("tags", "subnet_group"):
+            # What the cluster is in the middle of must end before anybody is disturbed.
+            quiet = quiet and step.effect in _DISTURBING
+        arranged.append(allowed)
+    windowed = next((s for s in arranged if s.when is When.MAINTENANCE_WINDOW), None)
+    if windowed is not None:
+        waits.append(states.window_wait(desired, cluster, windowed, now))
+    return arranged
+
+
+def _names_group(step: Step) -> bool:
+    return any(
+        name in step.parameters
+        for name in ("DBClusterParameterGroupName", "DBParameterGroupName")
+        if step.operation in ("ModifyDBCluster", "CreateDBInstance", "ModifyDBInstance")
+    )
+
+
+def _later(step: Step) -> Step:
+    return step if step.when is When.AFTER_CONSENT else replace(step, when=When.LATER)
+
+
+def _other_cluster(desired: Desired, cluster: Cluster) -> Refusal | None:
+    """What can never change; an adopted or restored cluster may have it otherwise than the spec says."""
+    wanted = desired.spec.engine.aws_name
+    if cluster.engine and cluster.engine != wanted:
+        return Refusal(
+            Reason.INVALID,
+            f"Cluster {cluster.identifier} runs {cluster.engine}, but spec.engine.type says {desired.spec.engine.type.value}; "
+            "an engine cannot be changed: delete this object and make it with the cluster's own engine, or another spec.clusterIdentifier.",
+        )
+    if cluster.engine_mode == "serverless":
+        return Refusal(
+            Reason.INVALID,
+            f"Cluster {cluster.identifier} is of Aurora Serverless v1, which has no instances; Penstock manages only clusters with instances.",
+        )
+    return None

@@ -1,0 +1,159 @@
+"""Taking a cluster down: instances first, then the cluster with its final snapshot, then the groups that were made for it. Pure."""
+
+from __future__ import annotations
+
+from penstock.api.conditions import Reason
+from penstock.api.forms import DeletionPolicy
+from penstock.api.meta import OWNER_TAG
+from penstock.aurora import groups, scaling
+from penstock.aurora.ownership import Claim, claim
+from penstock.aurora.state import Desired, Observed
+from penstock.aurora.topology import DELETING
+from penstock.aws.rds import AVAILABLE, Cluster
+from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When
+
+# States in which AWS deletes neither a cluster nor an instance; what it says of others is met by the pace of the step.
+_UNTOUCHABLE = ("creating", "starting", "stopping", "failing-over", "upgrading", "renaming", "migrating")
+
+
+def plan(desired: Desired, observed: Observed) -> Plan:
+    """gone is set once nothing is left that the operator has to take down."""
+    cluster = observed.cluster
+    if cluster is None:
+        return _groups(desired, observed)
+    if claim(desired, observed) is not Claim.OURS:
+        return Plan(gone=True, notes=(f"cluster {cluster.identifier} was never ours and stays",))
+    if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return _retain(desired, observed, cluster)
+    if cluster.status == DELETING:
+        sentence = f"Cluster {cluster.identifier} is being deleted by AWS{_kept(desired)}."
+        return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
+    if cluster.deletion_protection and desired.spec.deletion_protection is not False:
+        sentence = (
+            f"Deletion waits: AWS deletion protection of cluster {cluster.identifier} is on; "
+            "set spec.deletionProtection: false to let it go."
+        )
+        return Plan(refusals=(Refusal(Reason.DELETION_PROTECTED, sentence, again=15.0),))
+    if cluster.status == "stopped":
+        return Plan((_start(desired, "so that it can be deleted: AWS deletes no stopped cluster"),))
+    if cluster.status in _UNTOUCHABLE:
+        sentence = f"Deletion waits: cluster {cluster.identifier} is {cluster.status}, and AWS deletes it afterwards."
+        return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
+    before = [*scaling.deregistration(desired, observed), *_unprotect(desired, cluster)]
+    if before:
+        return Plan(tuple(before), (), ())
+    return _down(desired, observed, cluster)
+
+
+def _down(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
+    instances = sorted(observed.instances.values(), key=lambda i: (i.identifier == cluster.writer, i.identifier))
+    if not instances:
+        return _delete(desired, observed, cluster)
+    steps = [
+        Step(
+            "rds",
+            "DeleteDBInstance",
+            {"DBInstanceIdentifier": i.identifier},
+            f"delete instance {i.identifier}",
+            effect=Effect.DESTROY,
+            # AWS refuses an instance that is being made; everything else it takes, or says why not.
+            when=When.LATER if i.status == "creating" else When.NOW,
+            facet="instances",
+        )
+        for i in instances
+        if i.status != DELETING
+    ]
+    names = ", ".join(i.identifier for i in instances)
+    wait = Wait(Reason.DELETING, f"The instances of cluster {cluster.identifier} go first: {names}.", 10.0)
+    return Plan(tuple(steps), (wait,))
+
+
+def _delete(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
+    parameters: dict[str, object] = {"DBClusterIdentifier": cluster.identifier}
+    snapshot = desired.spec.deletion_policy is DeletionPolicy.SNAPSHOT
+    if not snapshot:
+        parameters["SkipFinalSnapshot"] = True
+        kept = ", without a final snapshot, as deletionPolicy Delete says"
+    elif not observed.snapshot_read:
+        sentence = f"Looking for the final snapshot of cluster {cluster.identifier}."
+        return Plan(waits=(Wait(Reason.BACKING_UP, sentence, 5.0),))
+    elif observed.snapshot is not None:
+        # An earlier try took it and then failed; AWS refuses a second one of that name.
+        if observed.snapshot.status != AVAILABLE:
+            sentence = (
+                f"The final snapshot {observed.snapshot.identifier} is {observed.snapshot.status or 'being taken'}."
+            )
+            return Plan(waits=(Wait(Reason.BACKING_UP, sentence, 10.0),))
+        parameters["SkipFinalSnapshot"] = True
+        kept = f"; its data is in snapshot {observed.snapshot.identifier}"
+    else:
+        parameters["FinalDBSnapshotIdentifier"] = desired.final_snapshot
+        kept = f", with the final snapshot {desired.final_snapshot}"
+    if snapshot:
+        # Whoever wants a last snapshot wants the days before it too, for as long as their retention lasts.
+        parameters["DeleteAutomatedBackups"] = False
+    step = Step(
+        "rds",
+        "DeleteDBCluster",
+        parameters,
+        f"delete cluster {cluster.identifier}{kept}",
+        effect=Effect.DESTROY,
+        when=When.NOW if cluster.status != "backing-up" else When.LATER,
+        facet="cluster",
+        told=("Deleting", f"Deleting cluster {cluster.identifier}{kept}."),
+        intent={"finalSnapshot": {"identifier": desired.final_snapshot}} if snapshot else None,
+    )
+    if step.when is When.LATER:
+        sentence = f"Deletion waits: AWS is backing cluster {cluster.identifier} up."
+        return Plan((step,), (Wait(Reason.BACKING_UP, sentence, 10.0),))
+    return Plan((step,))
+
+
+def _groups(desired: Desired, observed: Observed) -> Plan:
+    if observed.instances:
+        names = ", ".join(sorted(observed.instances))
+        return Plan(waits=(Wait(Reason.DELETING, f"The instances {names} are being deleted by AWS.", 10.0),))
+    if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return Plan(gone=True)
+    steps = [*scaling.deregistration(desired, observed), *groups.deletion_steps(observed)]
+    return Plan(tuple(steps)) if steps else Plan(gone=True)
+
+
+def _retain(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
+    """The cluster stays as it is; only our marks go, so that somebody else may adopt it."""
+    marked = [("cluster " + cluster.identifier, cluster.arn, cluster.tags)]
+    marked += [(f"instance {i.identifier}", i.arn, i.tags) for i in observed.instances.values()]
+    steps = [
+        Step(
+            "rds",
+            "RemoveTagsFromResource",
+            {"ResourceName": arn, "TagKeys": [OWNER_TAG]},
+            f"let go of {whose}",
+            facet="tags",
+            told=("Retained", f"Cluster {cluster.identifier} stays in AWS, as deletionPolicy Retain says.")
+            if whose.startswith("cluster")
+            else None,
+        )
+        for whose, arn, tags in reversed(marked)
+        if tags.get(OWNER_TAG) == desired.owner
+    ]
+    return Plan(tuple(steps)) if steps else Plan(gone=True)
+
+
+def _unprotect(desired: Desired, cluster: Cluster) -> list[Step]:
+    if not cluster.deletion_protection:
+        return []
+    parameters = {"DBClusterIdentifier": desired.identifier, "DeletionProtection": False, "ApplyImmediately": True}
+    summary = f"turn off deletion protection of {desired.identifier}"
+    return [Step("rds", "ModifyDBCluster", parameters, summary, facet="cluster")]
+
+
+def _start(desired: Desired, why: str) -> Step:
+    parameters = {"DBClusterIdentifier": desired.identifier}
+    return Step("rds", "StartDBCluster", parameters, f"start cluster {desired.identifier}, {why}", facet="cluster")
+
+
+def _kept(desired: Desired) -> str:
+    if desired.spec.deletion_policy is DeletionPolicy.SNAPSHOT:
+        return f", with the final snapshot {desired.final_snapshot}"
+    return ""

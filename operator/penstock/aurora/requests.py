@@ -1,0 +1,173 @@
+"""Request parameters for the RDS and Application Auto Scaling APIs, from the spec. Shapes as in the API references; no decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from penstock.api.auroracluster import Instances, PerformanceInsights, Serverless
+from penstock.api.meta import OWNER_TAG
+from penstock.aurora.state import PASSWORD, Desired
+
+DIMENSION = "rds:cluster:ReadReplicaCount"
+POLICY_NAME = "penstock-reader-cpu"
+"""An autoscaled cluster has one target-tracking policy of ours, found again by its name."""
+
+
+def tags(found: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in sorted(found.items())]
+
+
+def wanted_tags(desired: Desired) -> dict[str, str]:
+    """The spec's tags and our mark."""
+    return {**(desired.spec.tags or {}), OWNER_TAG: desired.owner}
+
+
+def create_cluster(
+    desired: Desired, version: str, subnet_group: str | None, parameter_group: str | None
+) -> dict[str, Any]:
+    """CreateDBCluster."""
+    spec = desired.spec
+    found = _common(desired, subnet_group, parameter_group)
+    found |= {
+        "Engine": spec.engine.aws_name,
+        "EngineVersion": version or None,
+        "MasterUsername": spec.master_username,
+        "DatabaseName": spec.database_name,
+        "BackupRetentionPeriod": spec.backup.retention_days if spec.backup else None,
+        "PreferredBackupWindow": spec.backup.window if spec.backup else None,
+        "PreferredMaintenanceWindow": _lower(spec.maintenance.window if spec.maintenance else None),
+        "StorageEncrypted": True,
+    }
+    found |= {"MasterUserPassword": PASSWORD} if spec.password_secret else {"ManageMasterUserPassword": True}
+    return _told(found)
+
+
+def restore_cluster(
+    desired: Desired, subnet_group: str | None, parameter_group: str | None
+) -> tuple[str, dict[str, Any], str]:
+    """The operation, its parameters and the source for people. A restore takes no password, windows or retention; they are changed afterwards."""
+    source = desired.spec.restore_from
+    assert source is not None
+    found = _common(desired, subnet_group, parameter_group)
+    if source.snapshot_identifier:
+        found |= {
+            "SnapshotIdentifier": source.snapshot_identifier,
+            "Engine": desired.spec.engine.aws_name,
+            "EngineVersion": desired.spec.engine.version,
+        }
+        return "RestoreDBClusterFromSnapshot", _told(found), f"snapshot {source.snapshot_identifier}"
+    found |= {"SourceDBClusterIdentifier": source.cluster_identifier, "RestoreType": "full-copy"}
+    found |= (
+        {"RestoreToTime": datetime.fromisoformat(source.time)} if source.time else {"UseLatestRestorableTime": True}
+    )
+    moment = f" at {source.time}" if source.time else ""
+    return "RestoreDBClusterToPointInTime", _told(found), f"cluster {source.cluster_identifier}{moment}"
+
+
+def _common(desired: Desired, subnet_group: str | None, parameter_group: str | None) -> dict[str, Any]:
+    spec, network = desired.spec, desired.spec.network
+    return {
+        "DBClusterIdentifier": desired.identifier,
+        "DBSubnetGroupName": subnet_group,
+        "DBClusterParameterGroupName": parameter_group,
+        "VpcSecurityGroupIds": list(network.security_group_ids) if network and network.security_group_ids else None,
+        "Port": network.port if network else None,
+        "KmsKeyId": spec.encryption.kms_key if spec.encryption else None,
+        "EnableIAMDatabaseAuthentication": spec.credentials.iam_authentication if spec.credentials else None,
+        "EnableCloudwatchLogsExports": sorted(spec.logs) if spec.logs else None,
+        "DeletionProtection": spec.deletion_protection,
+        # What a snapshot is of must be known to whoever pays for it.
+        "CopyTagsToSnapshot": True,
+        # "aurora" is what AWS takes anyway.
+        "StorageType": spec.storage_type if spec.storage_type != "aurora" else None,
+        "ServerlessV2ScalingConfiguration": serverless(spec.instances.serverless),
+        "Tags": tags(wanted_tags(desired)),
+    }
+
+
+def serverless(wanted: Serverless | None) -> dict[str, Any] | None:
+    """ServerlessV2ScalingConfiguration."""
+    if wanted is None:
+        return None
+    return _told(
+        {
+            "MinCapacity": float(wanted.min_capacity),
+            "MaxCapacity": float(wanted.max_capacity),
+            "SecondsUntilAutoPause": wanted.seconds_until_auto_pause,
+        }
+    )
+
+
+def create_instance(desired: Desired, name: str, zone: str | None, parameter_group: str | None) -> dict[str, Any]:
+    """CreateDBInstance of a member of the cluster."""
+    spec, network = desired.spec, desired.spec.network
+    ordinal = desired.ordinal(name)
+    override = spec.instances.override(ordinal) if ordinal is not None else None
+    return _told(
+        {
+            "DBInstanceIdentifier": name,
+            "DBClusterIdentifier": desired.identifier,
+            "Engine": spec.engine.aws_name,
+            "DBInstanceClass": class_or_default(spec.instances, desired.class_of(name)),
+            "PromotionTier": override.promotion_tier if override else None,
+            "AvailabilityZone": zone,
+            "PubliclyAccessible": network.publicly_accessible if network else None,
+            "DBParameterGroupName": parameter_group,
+            **insights(spec.performance_insights),
+            "Tags": tags(wanted_tags(desired)),
+        }
+    )
+
+
+def class_or_default(instances: Instances, named: str | None) -> str:
+    """The class of a new instance; where an adopted cluster's spec names none, the smallest that runs both engines in production."""
+    return named or ("db.serverless" if instances.serverless else "db.t4g.medium")
+
+
+def insights(wanted: PerformanceInsights | None) -> dict[str, Any]:
+    """Performance Insights of an instance, as CreateDBInstance and ModifyDBInstance take it."""
+    if wanted is None:
+        return {}
+    if not wanted.enabled:
+        return {"EnablePerformanceInsights": False}
+    return _told({"EnablePerformanceInsights": True, "PerformanceInsightsRetentionPeriod": wanted.retention_days})
+
+
+def parameters(values: Mapping[str, str], static: Iterable[str]) -> list[dict[str, str]]:
+    """Parameters of ModifyDBClusterParameterGroup and ModifyDBParameterGroup. static: names that take effect with a reboot only."""
+    rebooting = set(static)
+    return [
+        {
+            "ParameterName": name,
+            "ParameterValue": value,
+            "ApplyMethod": "pending-reboot" if name in rebooting else "immediate",
+        }
+        for name, value in sorted(values.items())
+    ]
+
+
+def scaling_resource(identifier: str) -> dict[str, str]:
+    """What Application Auto Scaling knows the readers by."""
+    return {"ServiceNamespace": "rds", "ResourceId": f"cluster:{identifier}", "ScalableDimension": DIMENSION}
+
+
+def scaling_policy(target: int) -> dict[str, Any]:
+    """PutScalingPolicy's target tracking of the readers' processor time."""
+    return {
+        "PolicyName": POLICY_NAME,
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": float(target),
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "RDSReaderAverageCPUUtilization"},
+        },
+    }
+
+
+def _lower(text: str | None) -> str | None:
+    return text.lower() if text else None
+
+
+def _told(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,297 @@
+"""The instances: how many, of which class, in which order they change. Pure.
+
+Invariants (tests/unit/test_aurora_plan_properties.py): the writer, whoever it is, is never removed by scaling in; at most one instance at a time is
+disturbed, and only when all others serve; readers go first, and a writer that has a healthy reader is relieved by a failover before it is touched.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from penstock.api.conditions import Reason
+from penstock.aurora import groups, requests
+from penstock.aurora.changes import Change, combined, tag_steps
+from penstock.aurora.groups import INSTANCE
+from penstock.aurora.ownership import made
+from penstock.aurora.state import AUTOSCALED, Desired, Observed
+from penstock.aws.rds import AVAILABLE, Cluster, Insights, Instance
+from penstock.engine.plan import Effect, Refusal, Step, Wait, When
+
+DELETING = "deleting"
+FAILED = (
+    "failed",
+    "incompatible-network",
+    "incompatible-parameters",
+    "incompatible-restore",
+    "inaccessible-encryption-credentials",
+)
+
+
+@dataclass
+class Found:
+    """What there is to do with the instances, and what is waited for or refused."""
+
+    steps: list[Step] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def present(desired: Desired, observed: Observed) -> list[Instance]:
+    """The instances that count: there, not going, and not made by Application Auto Scaling where that decides on its own. By name."""
+    autoscaled = desired.spec.instances.reader_autoscaling is not None or bool(
+        desired.status.managed and desired.status.managed.reader_autoscaling
+    )
+    return [
+        i
+        for _, i in sorted(observed.instances.items(), key=lambda pair: _place(desired, pair[0]))
+        if i.status != DELETING and not (autoscaled and i.identifier.startswith(AUTOSCALED))
+    ]
+
+
+def readers_ready(desired: Desired, observed: Observed) -> tuple[int, int]:
+    """Readers that serve, and readers that are wanted (those that there are, where the spec does not say)."""
+    cluster = observed.cluster
+    if cluster is None:
+        return 0, desired.spec.instances.readers or 0
+    readers = [i for i in present(desired, observed) if i.identifier != cluster.writer]
+    ready = sum(1 for i in readers if i.status == AVAILABLE and cluster.member(i.identifier) is not None)
+    wanted = desired.spec.instances.readers
+    return ready, len(readers) if wanted is None else wanted
+
+
+def steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted) -> Found:
+    """In the order in which they are to be done. The caller says which of them may run now."""
+    found = Found()
+    there = present(desired, observed)
+    group = groups.name_of(desired, INSTANCE, family, values.instance, "")
+    _scale_out(desired, observed, there, group, found)
+    _scale_in(desired, cluster, there, found)
+    going = {s.parameters.get("DBInstanceIdentifier") for s in found.steps if s.operation == "DeleteDBInstance"}
+    staying = [i for i in there if i.identifier not in going]
+    for instance in staying:
+        if made(desired, instance):
+            found.steps += tag_steps(desired, instance.arn, instance.tags, f"instance {instance.identifier}")
+        found.steps += _quiet(desired, observed, cluster, instance, group)
+    _disturbing(desired, cluster, staying, found)
+    return found
+
+
+def _scale_out(desired: Desired, observed: Observed, there: list[Instance], group: str | None, found: Found) -> None:
+    wanted = desired.spec.instance_count
+    if wanted is None:
+        # Readers are not managed, but a cluster without any instance serves nobody.
+        wanted = max(1, len(there))
+    taken = set(observed.instances)
+    placed = Counter(i.zone for i in observed.instances.values() if i.zone and i.status != DELETING)
+    ordinal = 0
+    for _ in range(wanted - len(there)):
+        ordinal += 1
+        while desired.instance(ordinal) in taken:
+            ordinal += 1
+        name = desired.instance(ordinal)
+        zone = _zone(desired, observed, name, ordinal, placed)
+        if zone:
+            placed[zone] += 1
+        found.steps.append(_creation(desired, name, zone, group))
+
+
+def _creation(desired: Desired, name: str, zone: str | None, group: str | None) -> Step:
+    parameters = requests.create_instance(desired, name, zone, group)
+    where = f" in {zone}" if zone else ""
+    again = (
+        ("Recreating", f"Instance {name} was gone; making it again.")
+        if desired.settled and name in {m.name for m in desired.status.members}
+        else None
+    )
+    return Step(
+        "rds",
+        "CreateDBInstance",
+        parameters,
+        f"make instance {name} ({parameters['DBInstanceClass']}{where})",
+        facet="instances",
+        told=again,
+    )
+
+
+def _zone(desired: Desired, observed: Observed, name: str, ordinal: int, placed: Counter[str]) -> str | None:
+    """The zone of a new instance: the spec's, else the one of the subnets' zones with the fewest; None leaves it to AWS."""
+    own = desired.spec.instances.override(ordinal).zone
+    if own or observed.subnet_group is None:
+        return own
+    zones = sorted({s.zone for s in observed.subnet_group.subnets if s.zone})
+
+    def refused(zone: str) -> bool:
+        # A class that is not to be had in one zone may be in another.
+        held = observed.held.get(_creation(desired, name, zone, None).summary)
+        return held is not None and not held.accepted
+
+    free = [z for z in zones if not refused(z)] or zones
+    return min(free, key=lambda z: (placed[z], z), default=None)
+
+
+def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: Found) -> None:
+    wanted = desired.spec.instance_count
+    if wanted is None or len(there) <= wanted:
+        return
+    if not cluster.writer:
+        found.waits.append(
+            Wait(Reason.FAILING_OVER, f"Readers are removed once cluster {cluster.identifier} has a writer again.", 5.0)
+        )
+        return
+    readers = [i for i in there if i.identifier != cluster.writer]
+
+    def order(instance: Instance) -> tuple[bool, bool, int]:
+        """Ours before what others made, whoever does not serve before who does, the highest ordinal first."""
+        return (
+            not made(desired, instance),
+            instance.status == AVAILABLE,
+            -(desired.ordinal(instance.identifier) or 0),
+        )
+
+    readers.sort(key=order)
+    for instance in readers[: len(there) - wanted]:
+        ours = made(desired, instance)
+        found.steps.append(
+            Step(
+                "rds",
+                "DeleteDBInstance",
+                {"DBInstanceIdentifier": instance.identifier},
+                f"delete reader {instance.identifier}" + ("" if ours else ", which somebody else made"),
+                effect=Effect.DESTROY,
+                when=When.NOW if ours else When.AFTER_CONSENT,
+                facet="instances",
+                told=("ScalingIn", f"Deleting reader {instance.identifier}."),
+            )
+        )
+
+
+def _quiet(desired: Desired, observed: Observed, cluster: Cluster, instance: Instance, group: str | None) -> list[Step]:
+    """What nobody notices: tier, Performance Insights, addresses, the parameter group. Not of what Application Auto Scaling made."""
+    spec, changes = desired.spec, []
+    if instance.identifier.startswith(AUTOSCALED):
+        return []
+    ordinal = desired.ordinal(instance.identifier)
+    tier = spec.instances.override(ordinal).promotion_tier if ordinal is not None else None
+    member = cluster.member(instance.identifier)
+    have = instance.tier if instance.tier is not None else member.tier if member else None
+    if tier is not None and have is not None and tier != have:
+        changes.append(Change(f"promotion tier {have} → {tier}", {"PromotionTier": tier}))
+    public = spec.network.publicly_accessible if spec.network else None
+    if public is not None and instance.publicly_accessible is not None and public != instance.publicly_accessible:
+        changes.append(Change(f"public address {'on' if public else 'off'}", {"PubliclyAccessible": public}))
+    changes += _insights(desired, instance.performance_insights)
+    if group and instance.parameter_group and group != instance.parameter_group:
+        changes.append(
+            Change(f"instance parameter group {instance.parameter_group} → {group}", {"DBParameterGroupName": group})
+        )
+    return combined(
+        desired,
+        "ModifyDBInstance",
+        {"DBInstanceIdentifier": instance.identifier},
+        "instances",
+        changes,
+        observed.held,
+        whose=f"instance {instance.identifier}",
+    )
+
+
+def _insights(desired: Desired, have: Insights | None) -> list[Change]:
+    wanted = desired.spec.performance_insights
+    if wanted is None or have is None:
+        return []
+    retention = wanted.retention_days
+    if wanted.enabled == have.enabled and (not wanted.enabled or retention in (None, have.retention)):
+        return []
+    words = f"on, {retention} days" if wanted.enabled and retention else "on" if wanted.enabled else "off"
+    return [Change(f"Performance Insights {words}", requests.insights(wanted))]
+
+
+def _disturbing(desired: Desired, cluster: Cluster, staying: list[Instance], found: Found) -> None:
+    """Class changes and reboots: readers first, the writer last, and relieved by a failover where a reader can take over."""
+    ordered = sorted(staying, key=lambda i: i.identifier == cluster.writer)
+    for instance in ordered:
+        if instance.identifier.startswith(AUTOSCALED):
+            continue
+        wanted = desired.class_of(instance.identifier)
+        if wanted and instance.instance_class and wanted != instance.instance_class:
+            heir = _heir(desired, cluster, staying) if instance.identifier == cluster.writer else None
+            found.steps += _class_change(desired, instance, wanted, heir)
+        elif _must_reboot(desired, cluster, instance):
+            found.steps.append(_reboot(instance, writer=instance.identifier == cluster.writer))
+
+
+def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Instance | None) -> list[Step]:
+    name = instance.identifier
+    summary = f"change the class of {name} from {instance.instance_class} to {wanted}"
+    change = Step(
+        "rds",
+        "ModifyDBInstance",
+        {"DBInstanceIdentifier": name, "DBInstanceClass": wanted, "ApplyImmediately": True},
+        summary,
+        effect=Effect.RESTART,
+        facet="instances",
+        drift=f"Instance {name} had become {instance.instance_class}; set back to {wanted}." if desired.settled else "",
+        told=("Modifying", f"Changing the class of {name} from {instance.instance_class} to {wanted}."),
+    )
+    if heir is None:
+        return [change]
+    failover = Step(
+        "rds",
+        "FailoverDBCluster",
+        {"DBClusterIdentifier": desired.identifier, "TargetDBInstanceIdentifier": heir.identifier},
+        f"fail over from {name} to {heir.identifier}, so that the class of {name} can change",
+        effect=Effect.FAILOVER,
+        facet="instances",
+        told=("FailingOver", f"Failing over from {name} to {heir.identifier} before the class of {name} changes."),
+    )
+    # Once the failover is done the old writer is a reader like the others.
+    return [failover, replace(change, when=When.LATER)]
+
+
+def _heir(desired: Desired, cluster: Cluster, staying: Iterable[Instance]) -> Instance | None:
+    """The reader that takes over: it serves, has the class that is wanted of it already, and comes first in the order of promotion."""
+    able = [
+        i
+        for i in staying
+        if i.identifier != cluster.writer
+        and i.status == AVAILABLE
+        and cluster.member(i.identifier) is not None
+        and desired.class_of(i.identifier) in (None, i.instance_class)
+    ]
+
+    def tier(instance: Instance) -> int:
+        member = cluster.member(instance.identifier)
+        return member.tier if member else 15
+
+    return min(able, key=lambda i: (tier(i), i.identifier), default=None)
+
+
+def _must_reboot(desired: Desired, cluster: Cluster, instance: Instance) -> bool:
+    """A static parameter of ours waits for it. What others wait for is theirs to decide; it is on the status."""
+    member = cluster.member(instance.identifier)
+    ours = groups.managed(desired)
+    waiting = "pending-reboot"
+    return ours and (
+        (member is not None and member.parameter_status == waiting) or instance.parameter_apply_status == waiting
+    )
+
+
+def _reboot(instance: Instance, *, writer: bool) -> Step:
+    name = instance.identifier
+    return Step(
+        "rds",
+        "RebootDBInstance",
+        {"DBInstanceIdentifier": name},
+        f"reboot {'writer' if writer else 'reader'} {name}, so that its static parameters take effect",
+        effect=Effect.RESTART,
+        facet="instances",
+        told=("Rebooting", f"Rebooting {name}, so that its static parameters take effect."),
+    )
+
+
+def _place(desired: Desired, name: str) -> tuple[int, int, str]:
+    """Ours by their ordinals, then what others named."""
+    ordinal = desired.ordinal(name)
+    return (0, ordinal, name) if ordinal is not None else (1, 0, name)
