@@ -1,0 +1,170 @@
+"""AuroraCluster as the loop knows it: what ties observe, plan, act and report to the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from penstock.api import meta
+from penstock.api.auroracluster import AuroraCluster
+from penstock.api.auroracluster_status import AuroraClusterStatus
+from penstock.api.conditions import ConditionType
+from penstock.api.parsing import parse_as
+from penstock.aurora import ownership
+from penstock.aurora import plan as planning
+from penstock.aurora import report as reporting
+from penstock.aurora.act import Actor
+from penstock.aurora.inventory import Inventory, InventoryCycles
+from penstock.aurora.memory import Memory
+from penstock.aurora.observe import Observer
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.account import Account
+from penstock.engine import conditions
+from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
+from penstock.engine.kube import Kube, Resource
+from penstock.engine.owners import owner
+from penstock.engine.plan import Plan, Step
+
+NAME = "AuroraCluster"
+RESOURCE = Resource(meta.GROUP, meta.VERSION, "auroraclusters")
+# A writer that changes so long after it was asked for changes because of that.
+_FAILOVER = timedelta(minutes=10)
+
+
+@dataclass
+class _Entry:
+    memory: Memory = field(default_factory=Memory)
+    uid: str = ""
+    generation: int = -1
+    parsed: AuroraCluster | None = None
+
+
+class AuroraClusters:
+    """All AuroraClusters of one operator. cluster: the Kubernetes cluster's id, part of the owner tag. kube: for Secrets; None without a cluster."""
+
+    name = NAME
+    resource = RESOURCE
+
+    def __init__(
+        self,
+        account: Account,
+        cluster: str,
+        kube: Kube | None = None,
+        inventory: InventoryCycles | None = None,
+        queue_url: str = "",
+    ) -> None:
+        self._account = account
+        self._cluster = cluster
+        self._inventory = Inventory(account, inventory, queue_url)
+        self._observer = Observer(account, self._inventory, kube)
+        self._actor = Actor(account, self._inventory)
+        self._entries: dict[Key, _Entry] = {}
+        self._only_printed = False
+
+    def look_always(self) -> None:
+        """For a plan that is only printed: never take a group for absent without having looked."""
+        self._observer.assume_absent = False
+        self._only_printed = True
+
+    def desired(self, obj: Object) -> Desired:
+        entry = self._entry(obj)
+        metadata = obj["metadata"]
+        if entry.parsed is None or entry.generation != metadata.get("generation"):
+            entry.parsed = self._parse(obj)
+            entry.generation = metadata.get("generation", 0)
+        status = obj.get("status") or {}
+        cluster = entry.parsed
+        synced = conditions.find(status, ConditionType.SYNCED)
+        return Desired(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            region=cluster.spec.region or self._account.region,
+            identifier=cluster.cluster_identifier.lower(),
+            owner=owner(self._cluster, NAME, obj),
+            spec=cluster.spec,
+            status=parse_status(status),
+            generation=metadata.get("generation", 0),
+            absent="deletionTimestamp" in metadata,
+            deleted_at=metadata.get("deletionTimestamp", ""),
+            approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
+            settled=bool(
+                synced
+                and synced.get("status") == "True"
+                and synced.get("observedGeneration") == metadata.get("generation")
+            ),
+        )
+
+    def owns_nothing(self, obj: Object) -> bool:
+        status = obj.get("status") or {}
+        return not any(status.get(name) for name in ("clusterArn", "restore", "parameterGroups", "subnetGroup"))
+
+    async def observe(self, desired: Desired, look: Look) -> Observed:
+        self._inventory.watches(self._key(desired), desired.region, desired.identifier)
+        return await self._observer.observe(desired, self._memory(desired), look)
+
+    def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
+        if self._only_printed:
+            desired = ownership.as_marked(desired, observed)
+        return planning.plan(desired, observed, now)
+
+    async def act(self, desired: Desired, step: Step) -> str | None:
+        return await self._actor.act(desired, self._memory(desired), step)
+
+    def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+        memory = self._memory(desired)
+        return reporting.report(
+            obj,
+            desired,
+            outcome,
+            now,
+            self._inventory.trouble(desired.region),
+            failover_asked=now - memory.failover_asked < _FAILOVER if memory.failover_asked else False,
+        )
+
+    def forget(self, key: Key) -> None:
+        self._entries.pop(key, None)
+        self._inventory.forget(key)
+
+    async def watch(self, wake: Callable[[Key], None]) -> None:
+        """Read in batches for ever; wake(key) puts an object whose cluster changed on the queue."""
+        await self._inventory.run(wake)
+
+    def measure(self) -> None:
+        """Set the metrics; to be called before they are read."""
+        self._inventory.measure()
+
+    def _entry(self, obj: Object) -> _Entry:
+        metadata = obj["metadata"]
+        key = Key(NAME, metadata["namespace"], metadata["name"])
+        entry = self._entries.get(key)
+        if entry is None or entry.uid != metadata["uid"]:
+            # The same name is another object now; nothing that was known of the old one's cluster holds.
+            entry = self._entries[key] = _Entry(uid=metadata["uid"])
+        return entry
+
+    def _memory(self, desired: Desired) -> Memory:
+        return self._entries[self._key(desired)].memory
+
+    @staticmethod
+    def _key(desired: Desired) -> Key:
+        return Key(NAME, desired.namespace, desired.name)
+
+    @staticmethod
+    def _parse(obj: Object) -> AuroraCluster:
+        found = parse_as(AuroraCluster, {**obj, "status": {}})
+        if isinstance(found, list):
+            raise Invalid(found)
+        return found
+
+
+def parse_status(status: dict[str, Any]) -> AuroraClusterStatus:
+    """The status as a model; one that does not fit (another version wrote it) counts as absent."""
+    try:
+        return AuroraClusterStatus.model_validate({k: v for k, v in status.items() if k not in ("conditions", "plan")})
+    except ValidationError:
+        return AuroraClusterStatus()
