@@ -109,17 +109,17 @@ def converge(lab: Lab, api: Api, prefix: str, count: int) -> dict[str, Any]:
     assert pid is not None
     process = psutil.Process(pid)
     lab.aws.reset_calls()
-    requests, cpu = _kubernetes(lab), _cpu(process)
+    requests, spent_cpu = kubernetes(lab), cpu(process)
     began = time.monotonic()
     names = [f"{prefix}{number:05d}" for number in range(count)]
     with Watch(api, prefix) as watch:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda name: api("POST", PATH, manifest(name)), names))
         applied = time.monotonic() - began
-        _until(lambda: len(watch.ready) == count, 600, f"{count} tables to be Ready")
+        until(lambda: len(watch.ready) == count, 600, f"{count} tables to be Ready")
         seconds = watch.last - began
     time.sleep(1)
-    spent = {verb: number - requests[verb] for verb, number in _kubernetes(lab).items() if number != requests[verb]}
+    spent = {verb: number - requests[verb] for verb, number in kubernetes(lab).items() if number != requests[verb]}
     calls = lab.aws.calls()["counts"]
     writes = sum(
         number
@@ -134,8 +134,8 @@ def converge(lab: Lab, api: Api, prefix: str, count: int) -> dict[str, Any]:
         "awsCallsPerTable": round(sum(calls.values()) / count, 2),
         "kubernetes": dict(sorted(spent.items())),
         "kubernetesWritesPerTable": round(writes / count, 2),
-        "cpuSeconds": round(_cpu(process) - cpu, 2),
-        "peakMegabytes": _peak(pid),
+        "cpuSeconds": round(cpu(process) - spent_cpu, 2),
+        "peakMegabytes": peak(pid),
     }
 
 
@@ -143,10 +143,10 @@ def idle(lab: Lab, api: Api, seconds: float, count: int) -> dict[str, Any]:
     """What an idle operator does: its Kubernetes writes (its Lease apart) and its DynamoDB calls."""
     process = psutil.Process(lab.operator_pid)
     lab.aws.reset_calls()
-    requests, cpu = _kubernetes(lab), _cpu(process)
+    requests, spent_cpu = kubernetes(lab), cpu(process)
     version = api("GET", PATH + "?limit=1")["metadata"]["resourceVersion"]
     time.sleep(seconds)
-    spent = {verb: number - requests[verb] for verb, number in _kubernetes(lab).items() if number != requests[verb]}
+    spent = {verb: number - requests[verb] for verb, number in kubernetes(lab).items() if number != requests[verb]}
     moved = [
         o["metadata"]["name"] for o in api("GET", PATH)["items"] if int(o["metadata"]["resourceVersion"]) > int(version)
     ]
@@ -161,7 +161,7 @@ def idle(lab: Lab, api: Api, seconds: float, count: int) -> dict[str, Any]:
         "objectsMoved": len(moved),
         "awsCalls": dict(sorted(calls.items())),
         "dynamoCallsPerTableHour": round(dynamo / count * 3600 / seconds, 2),
-        "cpuPercent": round(100 * (_cpu(process) - cpu) / seconds, 2),
+        "cpuPercent": round(100 * (cpu(process) - spent_cpu) / seconds, 2),
     }
 
 
@@ -179,7 +179,7 @@ def come_back(lab: Lab, name: str) -> float:
             return False
         return found["TableId"] != old and found["TableStatus"] == "ACTIVE"
 
-    _until(back, 660, f"table {name} to come back")
+    until(back, 660, f"table {name} to come back")
     return round(time.monotonic() - began, 1)
 
 
@@ -187,7 +187,7 @@ def remove(api: Api, prefix: str, count: int) -> float:
     began = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: api("DELETE", f"{PATH}/{prefix}{n:05d}"), range(count)))
-    _until(lambda: not api("GET", PATH + "?limit=1")["items"], 600, "the tables to be deleted")
+    until(lambda: not api("GET", PATH + "?limit=1")["items"], 600, "the tables to be deleted")
     return round(time.monotonic() - began, 2)
 
 
@@ -209,15 +209,15 @@ def floor(lab: Lab, prefix: str, count: int) -> dict[str, Any]:
 
 
 class Watch:
-    """Which tables are Ready, as a watch tells it: listing a thousand objects again and again would be most of the API server's work."""
+    """Which objects are Ready, as a watch tells it: listing a thousand objects again and again would be most of the API server's work."""
 
-    def __init__(self, api: Api, prefix: str) -> None:
+    def __init__(self, api: Api, prefix: str, path: str = PATH) -> None:
         self.ready: set[str] = set()
         self.last = time.monotonic()
         self._prefix = prefix
-        version = api("GET", PATH + "?limit=1")["metadata"]["resourceVersion"]
+        version = api("GET", path + "?limit=1")["metadata"]["resourceVersion"]
         self._connection = api.connect(timeout=600)
-        self._connection.request("GET", f"{PATH}?watch=true&resourceVersion={version}")
+        self._connection.request("GET", f"{path}?watch=true&resourceVersion={version}")
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def _read(self) -> None:
@@ -243,7 +243,7 @@ class Watch:
         self._connection.sock.shutdown(socket.SHUT_RDWR)
 
 
-def _kubernetes(lab: Lab) -> collections.Counter[str]:
+def kubernetes(lab: Lab) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
     for (user, verb, resource), number in lab.kubernetes_calls().items():
         if "penstock" in user:
@@ -251,12 +251,12 @@ def _kubernetes(lab: Lab) -> collections.Counter[str]:
     return counts
 
 
-def _cpu(process: psutil.Process) -> float:
+def cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
-def _peak(pid: int) -> float:
+def peak(pid: int) -> float:
     """The kernel's high-water mark of resident memory, in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM"):
@@ -264,12 +264,12 @@ def _peak(pid: int) -> float:
     return 0.0
 
 
-def _until(holds: Callable[[], bool], seconds: float, what: str) -> None:
+def until(holds: Callable[[], bool], seconds: float, what: str, pause: float = 0.5) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise SystemExit(f"waited {seconds:.0f} s for {what}")
-        time.sleep(0.5)
+        time.sleep(pause)
 
 
 def main() -> None:

@@ -53,6 +53,8 @@ class Declared:
     The spec is kept as it was last applied; edit() changes it and applies it again, as a user with a manifest does.
     """
 
+    kind, plural = "DynamoTable", "dynamotables"
+
     def __init__(
         self,
         lab: Lab,
@@ -83,7 +85,7 @@ class Declared:
     def manifest(self) -> dict[str, Any]:
         return {
             "apiVersion": "penstock.dev/v1alpha1",
-            "kind": "DynamoTable",
+            "kind": self.kind,
             "metadata": {"name": self.name, "namespace": self.namespace, "annotations": self.annotations},
             "spec": self.spec,
         }
@@ -104,12 +106,12 @@ class Declared:
 
     def annotate(self, name: str, value: str | None) -> Declared:
         word = f"penstock.dev/{name}-" if value is None else f"penstock.dev/{name}={value}"
-        self.lab.kubectl("annotate", "ddb", self.name, "-n", self.namespace, "--overwrite", word)
+        self.lab.kubectl("annotate", self.plural, self.name, "-n", self.namespace, "--overwrite", word)
         return self
 
     def delete(self) -> Declared:
         """Ask for the deletion; nothing is waited for."""
-        self.lab.kubectl("delete", "ddb", self.name, "-n", self.namespace, "--wait=false")
+        self.lab.kubectl("delete", self.plural, self.name, "-n", self.namespace, "--wait=false")
         return self
 
     def look(self) -> Declared:
@@ -122,7 +124,7 @@ class Declared:
 
     @property
     def found(self) -> dict[str, Any] | None:
-        path = f"/apis/penstock.dev/v1alpha1/namespaces/{self.namespace}/dynamotables/{self.name}"
+        path = f"/apis/penstock.dev/v1alpha1/namespaces/{self.namespace}/{self.plural}/{self.name}"
         answer: Any = self.lab.api.json(path)
         return answer
 

@@ -1,0 +1,115 @@
+"""One AuroraCluster as a user has it: declared with kubectl, watched on the API server, compared with what AWS holds."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+from declared import Declared, client
+
+from penstock_lab.lab import Lab
+
+SUBNETS = ["subnet-a", "subnet-b", "subnet-c"]
+_WRITES = ("Create", "Modify", "Delete", "Restore", "Add", "Remove", "Reset", "Reboot", "Failover", "Start", "Stop")
+
+
+class DeclaredCluster(Declared):
+    """An AuroraCluster object. `name` is the object's, `cluster` the identifier in AWS, unique in the lab unless it is given."""
+
+    kind, plural = "AuroraCluster", "auroraclusters"
+
+    def __init__(
+        self,
+        lab: Lab,
+        namespace: str,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        name: str = "ledger",
+        cluster: str = "",
+        annotations: Mapping[str, str] | None = None,
+        apply: bool = True,
+    ) -> None:
+        self.lab, self.namespace, self.name = lab, namespace, name
+        self.cluster = cluster or f"c{uuid.uuid4().hex[:6]}-{name}"
+        given = copy.deepcopy(dict(spec or {}))
+        instances = {"class": "db.t4g.medium", "readers": 1, **given.pop("instances", {})}
+        self.spec: dict[str, Any] = {
+            "clusterIdentifier": self.cluster,
+            "deletionPolicy": "Delete",
+            "engine": {"type": "AuroraPostgreSQL", "version": "15.10"},
+            "network": {"subnetIds": SUBNETS, "securityGroupIds": ["sg-lab"]},
+            **given,
+            "instances": {k: v for k, v in instances.items() if v is not None},
+        }
+        self.annotations = dict(annotations or {})
+        self.uid = ""
+        if apply:
+            self.apply()
+
+    def instances(self, **fields: Any) -> DeclaredCluster:
+        """Edit spec.instances; None takes a field out."""
+        merged = {**self.spec["instances"], **fields}
+        self.edit(instances={k: v for k, v in merged.items() if v is not None})
+        return self
+
+    def instance(self, ordinal: int) -> str:
+        return f"{self.cluster}-{ordinal}"
+
+    @property
+    def rds(self) -> Any:
+        return client(self.lab.aws_url, "rds")
+
+    @property
+    def aws(self) -> dict[str, Any]:
+        """DescribeDBClusters. Raises ClientError when there is no cluster."""
+        found: dict[str, Any] = self.rds.describe_db_clusters(DBClusterIdentifier=self.cluster)["DBClusters"][0]
+        return found
+
+    @property
+    def exists(self) -> bool:
+        try:
+            return bool(self.aws)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "DBClusterNotFoundFault":
+                raise
+            return False
+
+    @property
+    def aws_instances(self) -> dict[str, dict[str, Any]]:
+        """By identifier, without those that are being deleted."""
+        answer = self.rds.describe_db_instances(Filters=[{"Name": "db-cluster-id", "Values": [self.cluster]}])
+        return {i["DBInstanceIdentifier"]: i for i in answer["DBInstances"] if i["DBInstanceStatus"] != "deleting"}
+
+    @property
+    def writer(self) -> str:
+        return next((m["DBInstanceIdentifier"] for m in self.aws["DBClusterMembers"] if m["IsClusterWriter"]), "")
+
+    @property
+    def aws_tags(self) -> dict[str, str]:
+        return {t["Key"]: t["Value"] for t in self.aws["TagList"]}
+
+    @property
+    def cluster_parameters(self) -> dict[str, str]:
+        """What a user set in the cluster's parameter group."""
+        answer = self.rds.describe_db_cluster_parameters(
+            DBClusterParameterGroupName=self.aws["DBClusterParameterGroup"], Source="user"
+        )
+        return {p["ParameterName"]: p["ParameterValue"] for p in answer["Parameters"]}
+
+    def by_hand(self, operation: str = "modify_db_cluster", **parameters: Any) -> dict[str, Any]:
+        """What somebody with an AWS console does to the cluster; nothing is waited for."""
+        answer: dict[str, Any] = getattr(self.rds, operation)(DBClusterIdentifier=self.cluster, **parameters)
+        return answer
+
+    def writes(self, only_done: bool = True) -> list[str]:
+        """The writing operations on this cluster, its instances and groups, in the order in which AWS got them."""
+        return [
+            entry["operation"].partition(".")[2]
+            for entry in self.lab.aws.calls(log=True)["log"]
+            if self.cluster in entry["key"]
+            and entry["operation"].partition(".")[2].startswith(_WRITES)
+            and (not only_done or 200 <= entry["status"] < 400)
+        ]
