@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock import handlers
+from penstock.aurora.inventory import InventoryCycles as RdsCycles
+from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
 from penstock.dynamo.inventory import InventoryCycles
 from penstock.dynamo.kind import DynamoTables
@@ -34,7 +36,10 @@ GRACE = 5.0
 
 @dataclass(frozen=True)
 class Options:
-    """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds."""
+    """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds.
+
+    events_queue: the URL of an SQS queue with RDS events, '' without.
+    """
 
     region: str
     cluster: str = ""
@@ -48,6 +53,8 @@ class Options:
     identity: str = ""
     cycles: Cycles = field(default_factory=Cycles)
     inventory: InventoryCycles = field(default_factory=InventoryCycles)
+    rds: RdsCycles = field(default_factory=RdsCycles)
+    events_queue: str = ""
 
 
 class Operator:
@@ -59,6 +66,7 @@ class Operator:
         self._watches: handlers.Watches | None = None
         self._leading = False
         self._loop: Loop | None = None
+        self._clusters: AuroraClusters | None = None
 
     async def run(self) -> int:
         running = asyncio.get_running_loop()
@@ -86,7 +94,8 @@ class Operator:
         options = self._options
         account = Account(options.region)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory)
-        kinds: list[Kind[Any, Any]] = [tables]
+        clusters = self._clusters = AuroraClusters(account, cluster, kube, options.rds, options.events_queue)
+        kinds: list[Kind[Any, Any]] = [tables, clusters]
         loop = self._loop = Loop(kube, kinds, Recorder(kube, self._identity()), workers=options.workers)
         self._leading = True
         leaving = asyncio.Event()
@@ -100,6 +109,7 @@ class Operator:
             asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
             asyncio.create_task(_watch(kube, kinds, watches), name="watches"),
             asyncio.create_task(tables.watch(wake), name="inventory"),
+            asyncio.create_task(clusters.watch(wake), name="clusters"),
         }
         if lease is not None:
             tasks.add(asyncio.create_task(lease.keep(), name="lease"))
@@ -181,6 +191,8 @@ class Operator:
         metrics.QUEUE_OVERDUE.set(loop.queue.overdue)
         metrics.QUEUE_OLDEST.set(loop.queue.oldest_wait)
         loop.store.measure()
+        if self._clusters is not None:
+            self._clusters.measure()
 
 
 async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches) -> None:
@@ -197,6 +209,6 @@ async def cluster_id(kube: Kube) -> str:
         return str(namespace["metadata"]["uid"])
     except KubeError as error:
         log.warning(
-            "the cluster's id cannot be read (%s); tables are marked with 'cluster'. Set --cluster-name.", error
+            "the cluster's id cannot be read (%s); resources are marked with 'cluster'. Set --cluster-name.", error
         )
         return "cluster"

@@ -54,6 +54,10 @@ _CLUSTER = _Matching(
 _NAME = _Matching(
     r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is no Kubernetes name; write lower-case letters, digits, '-' and '.'."
 )
+_QUEUE = _Matching(
+    r"|https?://\S+/\S+",
+    'is no URL of an SQS queue; write one such as "https://sqs.us-east-1.amazonaws.com/123456789012/rds-events".',
+)
 _SECONDS = click.FloatRange(min=1)
 
 _ANY = "0.0.0.0"  # noqa: S104  (a pod is reached on its pod IP)
@@ -137,6 +141,13 @@ def _region() -> str:
     envvar="PENSTOCK_LISTING_SECONDS",
     help="Seconds between two listings of all tables.",
 )
+@click.option(
+    "--events-queue",
+    type=_QUEUE,
+    default="",
+    envvar="PENSTOCK_EVENTS_QUEUE",
+    help="URL of an SQS queue that gets RDS events; each makes clusters be read at once. Default: none.",
+)
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
@@ -163,6 +174,7 @@ def run(**options: Any) -> None:
         identity=options["identity"],
         cycles=Cycles(table=options["resync"], facets=options["facet_resync"]),
         inventory=InventoryCycles(listing=options["listing"], tags=options["facet_resync"]),
+        events_queue=options["events_queue"],
     )
 
     async def operate() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,29 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.api.conditions import Reason
-from penstock.api.meta import OWNER_TAG
 from penstock.api.model import Problem
+from penstock.aurora import kind as aurora
 from penstock.aws.account import Account
-from penstock.dynamo.kind import NAME, RESOURCE, DynamoTables
-from penstock.dynamo.state import Desired, Observed
+from penstock.dynamo import kind as dynamo
 from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.kind import Invalid, Look, Object
-from penstock.engine.kube import Kube, KubeError
+from penstock.engine.kind import Invalid, Kind, Look, Object
+from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.plan import Effect, Plan, Step, When
 
 NOTHING, FAILED, CHANGES = 0, 1, 2
 _SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
 # Of an object that is in no cluster, or whose cluster does not answer.
 _NO_UID = "00000000-0000-0000-0000-000000000000"
-_MADE = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
+_KINDS = (dynamo.NAME, aurora.NAME)
+_MADE = ("Create", "Restore")
 
 
 async def preview(files: Sequence[str], namespace: str, region: str, output: str) -> int:
-    """Print the plan of every DynamoTable in the files. Returns the exit status: 0 nothing to do, 2 changes, 1 an error."""
+    """Print the plan of every object of ours in the files. Returns the exit status: 0 nothing to do, 2 changes, 1 an error."""
     console = Console(highlight=False, soft_wrap=True)
     kube = await _cluster()
     account = Account(region)
-    kind = DynamoTables(account, "preview")
-    kind.look_always()
+    kinds = _kinds(account, kube)
     results: list[dict[str, Any]] = []
     code = NOTHING
     try:
@@ -49,11 +47,11 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
             name = (
                 f"{manifest['kind']}/{manifest['metadata'].get('namespace', namespace)}/{manifest['metadata']['name']}"
             )
+            kind = kinds[manifest["kind"]]
             try:
-                obj = await _as_object(kube, manifest, namespace)
+                obj = await _as_object(kube, kind.resource, manifest, namespace)
                 desired = kind.desired(obj)
-                observed = await kind.observe(desired, Look())
-                desired = _with_owner_tag(desired, observed)
+                observed = await kind.observe(desired, Look(only=True))
                 plan = kind.plan(desired, observed, datetime.now(UTC))
                 results.append({"object": name, "plan": plan})
             except Invalid as invalid:
@@ -64,6 +62,8 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
                 if trouble.reason == Reason.CREDENTIALS_MISSING:
                     sentence = "No AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 results.append({"object": name, "problems": [sentence]})
+            except KubeError as error:
+                results.append({"object": name, "problems": [str(error)]})
     finally:
         account.close()
         if kube is not None:
@@ -80,13 +80,11 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
     return code
 
 
-def _with_owner_tag(desired: Desired, observed: Observed) -> Desired:
-    """The owner as the table's tag has it, where that names this very object: the operator may go by another cluster name than is known here."""
-    tag = (observed.tags or {}).get(OWNER_TAG, "")
-    _, _, named = tag.partition("/")
-    ours = f"{desired.namespace}/{NAME}/{desired.name}/"
-    same = named == ours + desired.uid if desired.uid != _NO_UID else named.startswith(ours)
-    return replace(desired, owner=tag) if same else desired
+def _kinds(account: Account, kube: Kube | None) -> dict[str, Kind[Any, Any]]:
+    tables, clusters = dynamo.DynamoTables(account, "preview"), aurora.AuroraClusters(account, "preview", kube)
+    tables.look_always()
+    clusters.look_always()
+    return {tables.name: tables, clusters.name: clusters}
 
 
 async def _cluster() -> Kube | None:
@@ -96,20 +94,20 @@ async def _cluster() -> Kube | None:
     except KubeError:
         return None
     try:
-        await kube.request("GET", RESOURCE, query={"limit": "1"}, seconds=3)
+        await kube.request("GET", dynamo.RESOURCE, query={"limit": "1"}, seconds=3)
     except KubeError:
         await kube.close()
         return None
     return kube
 
 
-async def _as_object(kube: Kube | None, manifest: Object, namespace: str) -> Object:
+async def _as_object(kube: Kube | None, resource: Resource, manifest: Object, namespace: str) -> Object:
     """The manifest as if it were applied: with the identity and status of the object in the cluster, where there is one."""
     metadata = {"namespace": namespace, **manifest["metadata"]}
     live: Object = {}
     if kube is not None:
         try:
-            live = await kube.request("GET", RESOURCE, metadata["namespace"], metadata["name"])
+            live = await kube.request("GET", resource, metadata["namespace"], metadata["name"])
         except KubeError as error:
             if error.status != 404:
                 raise Trouble(Meaning.UNAVAILABLE, Reason.UNAVAILABLE, str(error)) from error
@@ -161,11 +159,11 @@ def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
                 ):
                     yield name, Problem("", "is no Kubernetes object: it needs apiVersion, kind and metadata.name")
                     found = True
-                elif item.get("kind") == NAME:
+                elif item.get("kind") in _KINDS:
                     found = True
                     yield name, item
         if not found:
-            yield name, Problem("", f"holds no {NAME}")
+            yield name, Problem("", f"holds no {' or '.join(_KINDS)}")
 
 
 def _text(name: str) -> str:
@@ -208,7 +206,7 @@ def _print(console: Console, results: list[dict[str, Any]]) -> None:
 
 
 def _print_step(console: Console, step: Step, counts: dict[str, int]) -> None:
-    made = step.operation in _MADE or step.summary.startswith("create ")
+    made = step.operation.startswith(_MADE) or step.summary.startswith("create ")
     sign, colour = ("+", "green") if made else _SIGN.get(step.effect, ("~", "yellow"))
     counts["create" if made else "destroy" if step.effect is Effect.DESTROY else "change"] += 1
     when = {When.NOW: "", When.LATER: ", after what goes before", When.AFTER_CONSENT: ", after consent"}.get(
