@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,11 @@ PREFIXES = {
     "application-autoscaling": "application-autoscaling",
     "resourcegroupstaggingapi": "tag",
     "kms": "kms",
+    "rds": "rds",
+    "sqs": "sqs",
 }
+# Actions that are not called as their operation is (Service Authorization Reference).
+ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}
 
 # Never called by the operator, checked by AWS on its behalf: the call that needs it, and where AWS says so.
 CHECKED_BY_AWS = {
@@ -41,24 +46,46 @@ CHECKED_BY_AWS = {
     "kms:Encrypt": "CreateTable",
     "kms:GenerateDataKey*": "CreateTable",
     "kms:ReEncrypt*": "CreateTable",
+    # Service Authorization Reference, "Actions, resources, and condition keys for Amazon RDS", dependent actions.
+    "rds:CreateDBClusterSnapshot": "DeleteDBCluster",
+    # Aurora guide, "Password management with Amazon Aurora and AWS Secrets Manager", permissions.
+    "secretsmanager:CreateSecret": "CreateDBCluster",
+    "secretsmanager:TagResource": "CreateDBCluster",
 }
 
 
 def called() -> set[str]:
-    """Every operation that stands as a literal where calls and steps are made, as an IAM action."""
-    literals = {
-        node.value
+    """Every operation that stands as a literal, or as a text with gaps, where calls and steps are made, as an IAM action."""
+    nodes = [
+        node
         for folder in _packages()
         for file in folder.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
+    ]
+    literals = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    gapped = re.compile("|".join({p for node in nodes if isinstance(node, ast.JoinedStr) and (p := _pattern(node))}))
     session = botocore.session.get_session()
     owner: dict[str, str] = {}
     for service, prefix in PREFIXES.items():
         for operation in session.get_service_model(service).operation_names:
             owner.setdefault(operation, prefix)
-    return {f"{prefix}:{operation}" for operation, prefix in owner.items() if operation in literals}
+    found = {
+        f"{prefix}:{operation}"
+        for operation, prefix in owner.items()
+        if operation in literals or gapped.fullmatch(operation)
+    }
+    return {ACTIONS.get(action, action) for action in found}
+
+
+def _pattern(text: ast.JoinedStr) -> str:
+    """What an f-string such as f"Modify{kind}ParameterGroup" matches; '' for one that is no operation's name."""
+    first, last = text.values[0], text.values[-1]
+    ends = (
+        isinstance(part, ast.Constant) and re.fullmatch("[A-Z][A-Za-z]+", str(part.value)) for part in (first, last)
+    )
+    if len(text.values) < 2 or not all(ends):
+        return ""
+    return "".join(str(p.value) if isinstance(p, ast.Constant) else "[A-Za-z]*" for p in text.values)
 
 
 def _packages() -> Iterator[Path]:
@@ -88,6 +115,7 @@ def test_what_aws_checks_is_checked_for_a_call_that_is_made():
 
 def test_the_search_finds_calls_of_every_service():
     assert {action.partition(":")[0] for action in called()} == set(PREFIXES.values())
+    assert {"rds:DescribeDBClusters", "rds:ResetDBParameterGroup", "sqs:DeleteMessage"} <= called()
     assert {"dynamodb:CreateTable", "dynamodb:RestoreTableToPointInTime", "kms:DescribeKey"} <= called()
 
 

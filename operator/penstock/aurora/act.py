@@ -31,7 +31,6 @@ _LOOK_AGAIN: dict[str, tuple[str, ...]] = {
     "CreateDBSubnetGroup": ("DBSubnetGroupAlreadyExists",),
     "CreateDBClusterParameterGroup": ("DBParameterGroupAlreadyExists", "DBClusterParameterGroupAlreadyExists"),
     "CreateDBParameterGroup": ("DBParameterGroupAlreadyExists",),
-    "CreateDBClusterSnapshot": ("DBClusterSnapshotAlreadyExists",),
     "DeleteDBCluster": (*_GONE, "DBClusterSnapshotAlreadyExists"),
     "DeleteDBInstance": _GONE,
     "ModifyDBInstance": _GONE,
@@ -42,7 +41,6 @@ _LOOK_AGAIN: dict[str, tuple[str, ...]] = {
     "DeleteDBParameterGroup": _NO_GROUP,
     "DeleteDBSubnetGroup": _NO_GROUP,
     "DeregisterScalableTarget": ("ObjectNotFoundException",),
-    "DeleteScalingPolicy": ("ObjectNotFoundException",),
 }
 # These say that AWS did not begin with the request.
 _UNTOUCHED = (Meaning.INVALID, Meaning.DENIED, Meaning.THROTTLED)
@@ -162,8 +160,6 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -
         memory.put("subnet_group", rds.subnet_group(answer.get("DBSubnetGroup") or {}), now)
     elif operation == "DeleteDBSubnetGroup":
         memory.put("subnet_group", None, now)
-    elif operation == "CreateDBClusterSnapshot":
-        memory.put("snapshot", rds.snapshot(answer.get("DBClusterSnapshot") or {}), now)
     elif step.service == "rds":
         # The truth of clusters and instances is the next read, which must be newer than this.
         memory.clusters_written = memory.instances_written = now
