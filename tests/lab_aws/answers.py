@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from . import xmlanswers
+
 # Errors that any JSON service may answer and no operation declares.
 COMMON_ERRORS = {
     "AccessDeniedException",
@@ -23,6 +25,8 @@ COMMON_ERRORS = {
 
 def problems(model: Any, status: int, headers: Any, body: bytes) -> list[str]:
     """What in an answer to the operation ``model`` AWS could not have said."""
+    if model.service_model.service_name == "rds":
+        return xmlanswers.problems(model, status, body)
     if not headers.get("content-type", "").startswith("application/x-amz-json"):
         return []
     content = json.loads(body or b"{}")

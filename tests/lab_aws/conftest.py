@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import signal
@@ -14,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from penstock_lab.aws.client import LabAWS
+from penstock_lab.aws.client import LabAWS, LabAWSError
 
 from .answers import problems
 
@@ -25,6 +26,26 @@ QUICK = {
     "index_allocate_s": 10.0,
     "index_create_s": 40.0,
     "index_delete_s": 10.0,
+    "rds_cluster_create_s": 10.0,
+    "rds_cluster_modify_s": 10.0,
+    "rds_cluster_delete_s": 10.0,
+    "rds_upgrade_s": 10.0,
+    "rds_restore_s": 10.0,
+    "rds_clone_s": 10.0,
+    "rds_backup_s": 10.0,
+    "rds_failover_s": 10.0,
+    "rds_recovery_s": 10.0,
+    "rds_stop_s": 10.0,
+    "rds_start_s": 10.0,
+    "rds_password_s": 10.0,
+    "rds_secret_s": 10.0,
+    "rds_instance_create_s": 10.0,
+    "rds_instance_modify_s": 10.0,
+    "rds_instance_class_s": 10.0,
+    "rds_instance_delete_s": 10.0,
+    "rds_reboot_s": 10.0,
+    "rds_configure_s": 10.0,
+    "rds_parameters_s": 10.0,
 }
 _numbers = itertools.count(1)
 
@@ -144,6 +165,87 @@ def make(ddb: Any, lab: LabAWS) -> Iterator[Callable[..., str]]:
         except ddb.exceptions.ResourceNotFoundException:
             continue
     lab.clock(advance=11)
+
+
+@pytest.fixture
+def rds(client: Callable[..., Any]) -> Any:
+    return client("rds")
+
+
+@pytest.fixture
+def cluster(rds: Any, lab: LabAWS) -> Iterator[Callable[..., str]]:
+    """Makes an available Aurora cluster with ``instances`` (``NAME-1`` is the writer); it is gone after the test."""
+    made: list[str] = []
+    group = "lab-net"
+
+    def create(name: str | None = None, *, instances: int = 1, db_class: str = "db.r6g.large", **extra: Any) -> str:
+        name = name or f"cluster-{next(_numbers)}"
+        with contextlib.suppress(rds.exceptions.DBSubnetGroupAlreadyExistsFault):
+            rds.create_db_subnet_group(
+                DBSubnetGroupName=group, DBSubnetGroupDescription="x", SubnetIds=["subnet-a", "subnet-b", "subnet-c"]
+            )
+        rds.create_db_cluster(**aurora(name, **extra))
+        made.append(name)
+        for number in range(1, instances + 1):
+            rds.create_db_instance(**member(name, number, DBInstanceClass=db_class))
+        lab.clock(advance=35)
+        assert rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]["Status"] == "available"
+        return name
+
+    create.made = made  # type: ignore[attr-defined]
+    yield create
+    lab.clear_faults()
+    lab.settings(rate_limits={}, rds_requests_per_s=0)
+    lab.clock(advance=35)
+    for name in made:
+        _remove(lab, name)
+    lab.clock(advance=60)
+
+
+def _remove(lab: LabAWS, name: str) -> None:
+    try:
+        shown = lab.rds_call("DescribeDBClusters", DBClusterIdentifier=name)["DBClusters"][0]
+    except LabAWSError:
+        return
+    if shown["Status"] == "stopped":
+        lab.rds_call("StartDBCluster", DBClusterIdentifier=name)
+        lab.clock(advance=11)
+    if shown["DeletionProtection"]:
+        lab.rds_call("ModifyDBCluster", DBClusterIdentifier=name, DeletionProtection=False)
+    for one in shown["DBClusterMembers"]:
+        with contextlib.suppress(LabAWSError):
+            lab.rds_call("DeleteDBInstance", DBInstanceIdentifier=one["DBInstanceIdentifier"])
+    lab.clock(advance=35)
+    with contextlib.suppress(LabAWSError):
+        lab.rds_call("DeleteDBCluster", DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+
+def aurora(name: str, **extra: Any) -> dict[str, Any]:
+    """The arguments of a cluster."""
+    given = {
+        "DBClusterIdentifier": name,
+        "Engine": "aurora-postgresql",
+        "EngineVersion": "15.10",
+        "MasterUsername": "postgres",
+        "MasterUserPassword": "correct-horse",
+        "DBSubnetGroupName": "lab-net",
+        "VpcSecurityGroupIds": ["sg-lab"],
+        "StorageEncrypted": True,
+        "PreferredBackupWindow": "03:00-03:30",
+        "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
+    } | extra
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def member(cluster: str, number: int, **extra: Any) -> dict[str, Any]:
+    """The arguments of an instance ``CLUSTER-NUMBER``."""
+    return {
+        "DBInstanceIdentifier": f"{cluster}-{number}",
+        "DBClusterIdentifier": cluster,
+        "DBInstanceClass": "db.r6g.large",
+        "Engine": "aurora-postgresql",
+        "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
+    } | extra
 
 
 @pytest.fixture

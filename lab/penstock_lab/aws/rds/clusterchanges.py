@@ -301,7 +301,7 @@ def _password_steps(store: Store, cluster: Cluster, spec: dict[str, Any]) -> lis
 
         def turned_on(at: float) -> None:
             set_password(store, cluster, password, at)
-            clusters.manage_secret(store, cluster, key)
+            clusters.manage_secret(store, cluster, key, at)
 
         return [Step("resetting-master-credentials", settings.rds_password_s, turned_on)]
     if spec.get("RotateMasterUserPassword") and secret is not None:

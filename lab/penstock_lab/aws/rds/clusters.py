@@ -191,7 +191,7 @@ def create_db_cluster(store: Store, request: Request) -> dict[str, Any]:
     secret_key = key_of(store, spec.get("MasterUserSecretKmsKeyId"), "alias/aws/secretsmanager") if managed else None
     begin(store, cluster, settings.rds_cluster_create_s, None)
     if secret_key:
-        manage_secret(store, cluster, secret_key)
+        manage_secret(store, cluster, secret_key, cluster.created)
     return {"DBCluster": describe(store, cluster)}
 
 
@@ -275,7 +275,7 @@ def begin(store: Store, cluster: Cluster, seconds: float, origin: Origin | None)
     store.during(cluster, "creating", seconds, created)
 
 
-def manage_secret(store: Store, cluster: Cluster, key: str) -> None:
+def manage_secret(store: Store, cluster: Cluster, key: str, at: float) -> None:
     """Puts the master's password into a secret of its own, active after a moment."""
     from .secrets import MasterSecrets
 
@@ -286,7 +286,7 @@ def manage_secret(store: Store, cluster: Cluster, key: str) -> None:
     def active(_: float) -> None:
         secret.status = "active"
 
-    store.at(clock.now() + settings.rds_secret_s, active)
+    store.at(at + settings.rds_secret_s, active)
 
 
 def _refuse_what_is_not_aurora(spec: dict[str, Any]) -> None:

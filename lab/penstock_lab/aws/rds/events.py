@@ -144,10 +144,13 @@ class EventLog:
             "detail-type": detail_type,
             "source": "aws.rds",
             "account": self._store.account,
-            "time": f"{iso8601(event.at)[:19]}Z",
+            # moto writes it as AWS does when it sends the message.
+            "time": int(event.at),
             "region": self._store.region,
             "resources": [event.arn],
             "detail": detail,
+            # moto's own targets want it.
+            "ingestion-time": event.at,
         }
         for rule in list(backend.describe_event_bus("default").rules.values()):
             if rule.state != "ENABLED":

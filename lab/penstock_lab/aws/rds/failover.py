@@ -64,12 +64,12 @@ def failover_db_cluster(store: Store, request: Request) -> dict[str, Any]:
     return {"DBCluster": clusters.describe(store, cluster)}
 
 
-def start(store: Store, cluster: Cluster, target: Instance) -> None:
+def start(store: Store, cluster: Cluster, target: Instance, now: float | None = None) -> None:
     """``target`` becomes the writer after ``rds_failover_s``.
 
     What else a cluster is in the middle of goes on, and keeps its status.
     """
-    now = clock.now()
+    now = clock.now() if now is None else now
     old = store.instances.get(cluster.writer or "")
     cluster.failing_to = target.identifier
     store.plane.failing_over(cluster, old, target)
@@ -80,7 +80,7 @@ def start(store: Store, cluster: Cluster, target: Instance) -> None:
         _finish(store, cluster, old, target, at)
 
     if cluster.status == "available":
-        store.during(cluster, "failing-over", settings.rds_failover_s, done)
+        store.during(cluster, "failing-over", settings.rds_failover_s, done, now=now)
     else:
         store.at(now + settings.rds_failover_s, done)
 
@@ -95,7 +95,7 @@ def _finish(store: Store, cluster: Cluster, old: Instance | None, target: Instan
             cluster.writer = None
             following = successor(store, cluster)
             if following is not None:
-                start(store, cluster, following)
+                start(store, cluster, following, at)
         return
     cluster.writer = target.identifier
     for one in (old, target):

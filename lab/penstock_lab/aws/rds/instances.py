@@ -347,13 +347,15 @@ def check_available(store: Store, instance: Instance) -> Cluster:
 def reboot_db_instance(store: Store, request: Request) -> dict[str, Any]:
     spec = request.parameters or {}
     instance = store.instance(spec["DBInstanceIdentifier"])
-    cluster = check_available(store, instance)
+    cluster = store.clusters[instance.cluster]
     if spec.get("ForceFailover"):
         raise bad_combination(
             "ForceFailover is not supported for DB instances in a DB cluster; use FailoverDBCluster instead."
         )
+    if instance.status != "available":
+        raise instance_state(f"Database instance {instance.identifier} is not in available state.")
     if cluster.status in ("failing-over", "upgrading"):
-        raise cluster_state(f"DB cluster {cluster.identifier} is in {cluster.status} state.")
+        raise instance_state(f"DB cluster {cluster.identifier} of {instance.identifier} is in {cluster.status} state.")
     restart(store, cluster, instance, "rebooting", settings.rds_reboot_s)
     return {"DBInstance": describe(store, instance)}
 

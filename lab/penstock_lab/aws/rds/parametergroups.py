@@ -37,25 +37,32 @@ def default_name(family: str) -> str:
 
 
 def find(store: Store, level: str, name: str) -> ParameterGroup:
-    """The group; a family's default one is made at its first use. Raises AwsError …ParameterGroupNotFound."""
-    name = name.lower()
+    """The group; a family's default one is made at its first use. Raises AwsError DBParameterGroupNotFound."""
+    found = _lookup(store, level, name.lower())
+    if found is None:
+        raise fault("DBParameterGroupNotFoundFault", f"{_SHAPE[level]} not found: {name.lower()}")
+    return found
+
+
+def _lookup(store: Store, level: str, name: str) -> ParameterGroup | None:
     found = store.parameter_groups.get((level, name))
-    if found is None and name.startswith("default.") and name.removeprefix("default.") in catalog.families():
-        family = name.removeprefix("default.")
+    family = name.removeprefix("default.")
+    if found is None and family != name and family in catalog.families():
         found = ParameterGroup(
             name, level, family, f"Default parameter group for {family}", store.arn(_ARN[level], name)
         )
         store.parameter_groups[level, name] = found
-    if found is None:
-        if level == "cluster":
-            raise fault("DBClusterParameterGroupNotFoundFault", f"DBClusterParameterGroup not found: {name}")
-        raise fault("DBParameterGroupNotFoundFault", f"DBParameterGroup not found: {name}")
     return found
 
 
 def of_family(store: Store, level: str, name: str | None, family: str) -> ParameterGroup:
     """The group for something of that family, the default one without a name. Raises AwsError where it does not fit."""
-    group = find(store, level, name or default_name(family))
+    wanted = (name or default_name(family)).lower()
+    group = _lookup(store, level, wanted)
+    if group is None:
+        # Only those that refer to a cluster's group have a code of their own for one that is not there.
+        shape = "DBClusterParameterGroupNotFoundFault" if level == "cluster" else "DBParameterGroupNotFoundFault"
+        raise fault(shape, f"{_SHAPE[level]} not found: {wanted}")
     if group.family != family:
         raise bad_combination(
             f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} cannot be used for this "

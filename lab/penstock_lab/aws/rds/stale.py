@@ -30,12 +30,13 @@ class Past:
         self._regions = regions
         self._operations = operations
         self._copies: dict[tuple[str, str], collections.deque[tuple[float, Store]]] = {}
+        self._rules: set[str] = set()
 
     def tick(self) -> None:
         """Copies what is due, and forgets everything when the last rule has ended."""
         rules = faults.stale("rds")
+        self._follow(rules)
         if not rules:
-            self._copies.clear()
             return
         keep = max(rule.seconds for rule in rules)
         for store in self._regions:
@@ -44,6 +45,7 @@ class Past:
                 self._copy(store, keep)
 
     def before_write(self, request: Request, rules: list[Rule]) -> None:
+        self._follow(rules)
         where = (request.account, request.region)
         if request.service != "rds" or request.operation.startswith(_READS) or self._copies.get(where):
             return
@@ -54,6 +56,8 @@ class Past:
 
     def answer(self, request: Request, rule: Rule) -> dict[str, Any] | None:
         """The old answer; None when there is no copy yet. Raises an old AwsError."""
+        if rule.id not in self._rules:
+            return None
         copies = self._copies.get((request.account, request.region))
         if not copies or not request.operation.startswith(_READS) or request.operation not in self._operations:
             return None
@@ -62,6 +66,13 @@ class Past:
             then = time.monotonic() - rule.seconds
             old = next((one for at, one in reversed(copies) if at <= then), copies[0][1])
             return self._operations[request.operation](old, request) or {}
+
+    def _follow(self, rules: list[Rule]) -> None:
+        """What was copied for rules that have all ended is no answer for a new one."""
+        ids = {rule.id for rule in rules}
+        if not ids & self._rules:
+            self._copies = {}
+        self._rules = ids
 
     def _copy(self, store: Store, keep: float) -> None:
         copies = self._copies.setdefault((store.account, store.region), collections.deque(maxlen=_MOST))

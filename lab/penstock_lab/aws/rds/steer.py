@@ -9,7 +9,7 @@ from ..clock import clock
 from ..errors import AwsError
 from ..request import ACCOUNT, DEFAULT_REGION, Request
 from . import account, clusterchanges, failover
-from .store import Store
+from .store import Cluster, Store
 
 if TYPE_CHECKING:
     from .operations import Operation, Regions
@@ -103,4 +103,6 @@ def _status(store: Store, body: dict[str, Any]) -> dict[str, Any]:
     # A transition in progress must not end the state that is asked for.
     found.phase += 1
     found.status = status
+    if isinstance(found, Cluster):
+        found.failing_to = None
     return {"name": name, "status": status}

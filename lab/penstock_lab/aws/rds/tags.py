@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import AwsError
@@ -11,6 +11,12 @@ from ..settings import settings
 from . import validate
 from .refusals import bad_value, fault
 from .store import Store
+
+_NOT_FOUND = {
+    "cluster": "DBClusterNotFoundFault",
+    "db": "DBInstanceNotFoundFault",
+    "cluster-snapshot": "DBSnapshotNotFoundFault",
+}
 
 
 def from_list(tags: Sequence[dict[str, str]] | None) -> dict[str, str]:
@@ -29,23 +35,23 @@ def _owner(store: Store, arn: str) -> dict[str, str]:
     kind, name = parts[5], parts[6]
     if parts[3] != store.region or parts[4] != store.account:
         raise bad_value(f"The specified resource name does not match an RDS resource in this region: {arn}")
-    holders: dict[str, tuple[Any, str]] = {
-        "cluster": (store.clusters, "DBClusterNotFoundFault"),
-        "db": (store.instances, "DBInstanceNotFoundFault"),
-        "cluster-snapshot": (store.snapshots, "DBClusterSnapshotNotFoundFault"),
-        "subgrp": (store.subnet_groups, "DBSubnetGroupNotFoundFault"),
-        "es": (store.subscriptions, "SubscriptionNotFoundFault"),
+    holders: dict[str, Mapping[str, Any]] = {
+        "cluster": store.clusters,
+        "db": store.instances,
+        "cluster-snapshot": store.snapshots,
+        "subgrp": store.subnet_groups,
+        "es": store.subscriptions,
+        "cluster-pg": {name: one for (level, name), one in store.parameter_groups.items() if level == "cluster"},
+        "pg": {name: one for (level, name), one in store.parameter_groups.items() if level == "instance"},
     }
-    found: Any
-    if kind in ("cluster-pg", "pg"):
-        level = "cluster" if kind == "cluster-pg" else "instance"
-        found, code = store.parameter_groups.get((level, name)), "DBParameterGroupNotFoundFault"
-    elif kind in holders:
-        found, code = holders[kind][0].get(name), holders[kind][1]
-    else:
+    if kind not in holders:
         raise bad_value(f"Invalid resource name: {arn}")
+    found = holders[kind].get(name)
     if found is None:
-        raise fault(code, f"{name} not found")
+        if kind in _NOT_FOUND:
+            raise fault(_NOT_FOUND[kind], f"{name} not found")
+        # The tag operations declare no code for the others.
+        raise bad_value(f"The resource {arn} was not found.")
     tags: dict[str, str] = found.tags
     return tags
 
