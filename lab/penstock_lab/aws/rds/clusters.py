@@ -458,7 +458,11 @@ def delete_db_cluster(store: Store, request: Request) -> dict[str, Any]:
     if any(member.status != "deleting" for member in store.members(cluster)):
         raise cluster_state("Cluster cannot be deleted, it still contains DB instances in non-deleting state.")
     if cluster.status != "available":
-        raise cluster_state(f"DB cluster {cluster.identifier} is not in available state.")
+        raise cluster_state(
+            f"Can't create a snapshot because the database cluster {cluster.identifier} isn't currently in the available state."
+            if final
+            else f"DB cluster {cluster.identifier} is not in available state."
+        )
     from . import snapshots
 
     seconds = settings.rds_cluster_delete_s

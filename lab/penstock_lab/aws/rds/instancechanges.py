@@ -26,7 +26,7 @@ def modify_db_instance(store: Store, request: Request) -> dict[str, Any]:
     cluster = instances.check_available(store, instance)
     if cluster.status in ("upgrading", "failing-over", "deleting"):
         raise cluster_state(f"DB cluster {cluster.identifier} is in {cluster.status} state.")
-    instances.refuse_cluster_settings(spec)
+    instances.refuse_cluster_settings(spec, new=False)
     for name in _OF_CLUSTER:
         if spec.get(name):
             raise bad_combination(f"{name} is a setting of the DB cluster: use ModifyDBCluster.")

@@ -36,11 +36,14 @@ _OF_CLUSTER = {
 }
 
 
-def refuse_cluster_settings(spec: dict[str, Any]) -> None:
+def refuse_cluster_settings(spec: dict[str, Any], *, new: bool) -> None:
     for name, what in _OF_CLUSTER.items():
         if spec.get(name) not in (None, False, []):
             raise bad_combination(
                 f"The requested DB Instance will be a member of a DB Cluster. Set {what} for the DB Cluster."
+                if new
+                else f"The specified DB Instance is a member of a cluster. Modify {what} for the DB Cluster using the "
+                "ModifyDbCluster API"
             )
 
 
@@ -48,7 +51,7 @@ def create_db_instance(store: Store, request: Request) -> dict[str, Any]:
     spec = request.parameters or {}
     if not spec.get("DBClusterIdentifier"):
         raise bad_combination("The lab has instances of Aurora clusters alone: set DBClusterIdentifier.")
-    refuse_cluster_settings(spec)
+    refuse_cluster_settings(spec, new=True)
     cluster = store.cluster(spec["DBClusterIdentifier"])
     name = validate.identifier("DBInstanceIdentifier", spec["DBInstanceIdentifier"])
     if name in store.instances:
@@ -352,10 +355,8 @@ def reboot_db_instance(store: Store, request: Request) -> dict[str, Any]:
         raise bad_combination(
             "ForceFailover is not supported for DB instances in a DB cluster; use FailoverDBCluster instead."
         )
-    if instance.status != "available":
-        raise instance_state(f"Database instance {instance.identifier} is not in available state.")
-    if cluster.status in ("failing-over", "upgrading"):
-        raise instance_state(f"DB cluster {cluster.identifier} of {instance.identifier} is in {cluster.status} state.")
+    if instance.status != "available" or cluster.status in ("failing-over", "upgrading"):
+        raise instance_state("Instance cannot currently reboot due to an in-progress management operation.")
     restart(store, cluster, instance, "rebooting", settings.rds_reboot_s)
     return {"DBInstance": describe(store, instance)}
 
@@ -380,9 +381,7 @@ def delete_db_instance(store: Store, request: Request) -> dict[str, Any]:
     instance = store.instance(spec["DBInstanceIdentifier"])
     cluster = store.clusters[instance.cluster]
     if spec.get("FinalDBSnapshotIdentifier"):
-        raise bad_combination(
-            "FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance: take a DB cluster snapshot."
-        )
+        raise bad_combination("FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance")
     if instance.status == "deleting":
         raise instance_state(f"Instance {instance.identifier} is already being deleted.")
     if cluster.status in ("stopped", "stopping", "starting", "upgrading", "failing-over"):

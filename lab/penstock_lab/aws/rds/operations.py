@@ -29,6 +29,7 @@ from . import (
     subscriptions,
     tags,
 )
+from .dataplane import DataPlane
 from .store import Store
 
 Operation = Callable[[Store, Request], dict[str, Any] | None]
@@ -94,9 +95,10 @@ OPERATIONS: dict[str, Operation] = {
 
 
 class Regions:
-    """The store of each account and region, made at its first use."""
+    """The store of each account and region, made at its first use; all have the same ``plane`` behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, plane: DataPlane | None = None) -> None:
+        self._plane = plane or DataPlane()
         self._lock = threading.Lock()
         self._stores: dict[tuple[str, str], Store] = {}
 
@@ -104,7 +106,7 @@ class Regions:
         found = self._stores.get((account_id, region))
         if found is None:
             with self._lock:
-                found = self._stores.setdefault((account_id, region), Store(account_id, region))
+                found = self._stores.setdefault((account_id, region), Store(account_id, region, self._plane))
         return found
 
     def __iter__(self) -> Any:

@@ -229,11 +229,10 @@ class Subscription:
 class Store:
     """The RDS resources of an account's region. Take ``lock`` and call ``settle(now)`` before anything else."""
 
-    plane: DataPlane = DataPlane()
-
-    def __init__(self, account: str, region: str) -> None:
+    def __init__(self, account: str, region: str, plane: DataPlane) -> None:
         self.account = account
         self.region = region
+        self.plane = plane
         self.lock = threading.RLock()
         self.clusters: dict[str, Cluster] = {}
         self.instances: dict[str, Instance] = {}

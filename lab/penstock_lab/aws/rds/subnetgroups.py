@@ -111,8 +111,7 @@ def _looked_up(store: Store, ids: list[str]) -> tuple[str, dict[str, str]]:
     """The VPC and each subnet's zone. Raises AwsError in RDS's words."""
     if not ids:
         raise bad_combination("SubnetIds must not be empty.")
-    if store.region == "us-east-1":
-        network.provide(store.account, store.region)
+    network.provide(store.account, store.region)
     found = {one: network.subnet(store.account, store.region, one) for one in ids}
     if missing := [one for one, place in found.items() if place is None]:
         raise fault("InvalidSubnet", f"Some input subnets in :[{', '.join(missing)}] are invalid.")
