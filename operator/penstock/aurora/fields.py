@@ -74,7 +74,7 @@ def _of_cluster(
             "state": cluster.status,
             "endpoint": _endpoint(cluster.endpoint, cluster.port),
             "readerEndpoint": _endpoint(cluster.reader_endpoint, cluster.port),
-            "writer": cluster.writer,
+            "writer": cluster.writer if _takes_part(observed, cluster.writer) else None,
             "members": _members(desired, observed, cluster),
             "readersReady": _readers_ready(desired, observed, cluster),
             "restorable": _restorable(status, cluster),
@@ -98,17 +98,28 @@ def _members(desired: Desired, observed: Observed, cluster: Cluster) -> list[dic
     """The writer first, then by name; also instances that the cluster does not list yet."""
     names = [m.identifier for m in cluster.members]
     names += sorted(n for n in observed.instances if n not in names)
-    return [_member(desired, cluster, name, observed.instances.get(name, Instance(name))) for name in names]
+    return [_member(desired, observed, cluster, name) for name in names]
 
 
-def _member(desired: Desired, cluster: Cluster, name: str, instance: Instance) -> dict[str, Any]:
+def _takes_part(observed: Observed, name: str) -> bool:
+    """Whether the instance has a part in the cluster: one that is being made is listed as writer or reader, and is neither yet."""
+    instance = observed.instances.get(name)
+    return instance is None or instance.status != "creating"
+
+
+def _member(desired: Desired, observed: Observed, cluster: Cluster, name: str) -> dict[str, Any]:
+    instance = observed.instances.get(name, Instance(name))
     listed = cluster.member(name)
     tier = listed.tier if listed is not None else instance.tier
     told = [s for s in (listed.parameter_status if listed else "", instance.parameter_apply_status) if s in _APPLYING]
     return _without_nothing(
         {
             "name": name,
-            "role": None if listed is None else "Writer" if listed.writer else "Reader",
+            "role": None
+            if not _takes_part(observed, name) or listed is None
+            else "Writer"
+            if listed.writer
+            else "Reader",
             "class": instance.instance_class,
             "zone": instance.zone,
             "promotionTier": tier,

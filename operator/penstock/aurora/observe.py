@@ -1,34 +1,24 @@
-"""Reading a cluster: the cluster and its instances from what is read for all (inventory.py), the rest rarely and only what the spec asks for.
-
-Parameter groups, the subnet group and autoscaling are read when they are not known, after a refusal, and on a long cycle; what our own writes answer
-needs no read. What AWS offers is read once a day for all clusters of a region (catalogue.py).
-"""
+"""Reading a cluster: the cluster and its instances from what is read for all (inventory.py), the rest rarely and only what the spec asks for
+(facets.py), and what AWS offers once a day for all clusters of a region (catalogue.py)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 from penstock.api.conditions import Reason
-from penstock.api.forms import DeletionPolicy
-from penstock.aurora import password, versions
 from penstock.aurora.catalogue import Catalogue
+from penstock.aurora.facets import Facets
 from penstock.aurora.inventory import Inventory, View
-from penstock.aurora.memory import MISSING, NEVER, Memory, group_facet
-from penstock.aurora.state import Desired, Engine, Family, Group, Observed, Scaling
-from penstock.aws import rds
+from penstock.aurora.memory import MISSING, NEVER, Memory
+from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
-from penstock.aws.errors import UNSUPPORTED
-from penstock.aws.rds import Cluster, Instance, Snapshot, SubnetGroup
+from penstock.aws.rds import Cluster, Instance
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Look
 from penstock.engine.kube import Kube
-from penstock.engine.plan import Refusal
-from penstock.engine.queue import Priority
 
 RESTING = frozenset(
     {
@@ -51,15 +41,11 @@ RESTING = frozenset(
 )
 """States that AWS does not leave by itself soon (Aurora guide, "Viewing cluster status" and "Viewing DB instance status")."""
 
-# Seconds between two reads of groups and autoscaling that nobody said had changed.
-_CYCLE = 660.0
 # Seconds within which a describe call shows what was made, as dynamo's: RDS promises no figure.
 _APPEARS = 20.0
 # Seconds for which a transition, and a write, keep the inventory hurrying without another pass.
 HURRY = 90.0
 _SETTLES = 15.0
-# Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
-_MISSES = 3
 
 
 @dataclass
@@ -90,8 +76,10 @@ class Observer:
         cluster, instances = await self._cluster(desired, memory, look)
         memory.note_state(cluster, instances, self.clock())
         self._hurry(desired, memory, cluster, instances)
-        one = _Pass(self, desired, memory, look, cluster, instances)
-        observed = await one.observed()
+        facets = Facets(
+            self.account, self.catalogue, self.kube, desired, memory, look, cluster, instances, self.assume_absent
+        )
+        observed = await facets.observed(self.inventory.age(desired.region))
         memory.must_look = False
         return observed
 
@@ -158,346 +146,3 @@ def _with_made_instances(memory: Memory, view: View, now: float) -> dict[str, In
         elif view.instances_read_at >= at:
             del memory.made_instances[name]
     return found
-
-
-@dataclass
-class _Pass:
-    """One pass's reads: which facets are wanted follows from the cluster, the spec and what the status says was made."""
-
-    observer: Observer
-    desired: Desired
-    memory: Memory
-    look: Look
-    cluster: Cluster | None
-    instances: Mapping[str, Instance]
-    unread: list[Trouble] = field(default_factory=list)
-
-    async def observed(self) -> Observed:
-        engine = await self._try("engine", self._engine)
-        families = await self._families(engine)
-        groups = await self._groups(engine, families)
-        subnet_group, subnet_group_read = await self._subnet_group()
-        scaling = await self._scaling()
-        snapshot, snapshot_read = await self._snapshot()
-        memory, desired = self.memory, self.desired
-        return Observed(
-            cluster=self.cluster,
-            instances=self.instances,
-            engine=engine,
-            families=families,
-            groups=groups,
-            subnet_group=subnet_group,
-            subnet_group_read=subnet_group_read,
-            scaling=scaling,
-            password=await password.read(self.observer.kube, desired, memory, fresh=self.look.fresh),
-            snapshot=snapshot,
-            snapshot_read=snapshot_read,
-            since=memory.since,
-            held=dict(memory.held),
-            age=self.observer.inventory.age(desired.region),
-            unread=tuple((trouble.reason, trouble.sentence) for trouble in self.unread),
-        )
-
-    # Which facets are wanted
-
-    @property
-    def _aws_engine(self) -> str:
-        return self.desired.spec.engine.aws_name
-
-    @property
-    def _gone(self) -> bool:
-        """The object is being deleted and its cluster is gone: what stood around it goes now."""
-        return self.desired.absent and self.cluster is None
-
-    @property
-    def _manages_parameters(self) -> bool:
-        spec, managed = self.desired.spec, self.desired.status.managed
-        if spec.parameter_groups is not None and spec.parameter_groups.cluster is not None:
-            return False
-        asked = spec.requires_tls is not None or spec.parameters is not None
-        return asked or bool(managed and managed.parameters)
-
-    @property
-    def _first_creation(self) -> bool:
-        """Whether nothing of this object's can be there yet; what is there all the same is told by the attempt to make it."""
-        return (
-            self.observer.assume_absent
-            and not self.look.only
-            and not self.look.fresh
-            and not self.memory.must_look
-            and not self.desired.absent
-            and not self.desired.spec.adopt
-            and self.cluster is None
-            and not self.desired.status.cluster_arn
-        )
-
-    async def _engine(self) -> Engine | None:
-        desired, catalogue = self.desired, self.observer.catalogue
-        if self.cluster is None:
-            unknown = desired.spec.engine.version is None and not (desired.absent and desired.status.engine_version)
-            if not unknown or (desired.absent and not self._manages_parameters):
-                return None
-            return await catalogue.default(desired.region, self._aws_engine, self.look.priority)
-        running = self.cluster.version
-        if desired.absent or not versions.behind(desired.spec, running):
-            return None
-        return await catalogue.version(desired.region, self._aws_engine, running, self.look.priority)
-
-    async def _families(self, engine: Engine | None) -> dict[str, Family]:
-        if self.desired.absent or not self._manages_parameters:
-            return {}
-        found = {}
-        for name in self._family_names(engine):
-            read = partial(self.observer.catalogue.family, self.desired.region, name, self.look.priority)
-            family = await self._try(f"family/{name}", read)
-            if family is not None:
-                found[name] = family
-        return found
-
-    def _family_names(self, engine: Engine | None) -> list[str]:
-        """The family of the version that runs, or will, and of the one that it is upgraded to."""
-        desired = self.desired
-        if self.cluster is not None:
-            running = self.cluster.version
-        else:
-            told = desired.status.engine_version if desired.absent else None
-            running = told or versions.creation_version(desired.spec, engine)
-        targets = [running]
-        if self.cluster is not None and not desired.absent:
-            target = versions.upgrade(desired.spec, running, engine, desired.identifier)
-            if isinstance(target, str) and not isinstance(target, Refusal) and versions.is_major(running, target):
-                targets.append(target)
-        names = []
-        for version in targets:
-            try:
-                names.append(versions.family(self._aws_engine, version))
-            except ValueError:
-                # Nothing was told, or nothing that can be read: then no group can be made either.
-                continue
-        return names
-
-    # Groups
-
-    async def _groups(self, engine: Engine | None, families: Mapping[str, Family]) -> dict[tuple[str, str], Group]:
-        found = {}
-        for level, name in self._group_names(engine, families):
-            facet = group_facet(level, name)
-            if self.memory.get(facet) is MISSING and self._first_creation:
-                found[level, name] = Group()
-                continue
-            group = await self._facet(facet, partial(self._group, level, name))
-            if group is not None:
-                found[level, name] = group
-        return found
-
-    def _group_names(self, engine: Engine | None, families: Mapping[str, Family]) -> list[tuple[str, str]]:
-        desired = self.desired
-        of_status = desired.status.parameter_groups
-        kept = {
-            "cluster": of_status.cluster if of_status else None,
-            "instance": of_status.instance if of_status else None,
-        }
-        if desired.absent:
-            if not self._gone:
-                return []
-            names = {(level, name) for level, name in kept.items() if name and self._is_ours(name)}
-            if self._manages_parameters:
-                for family in self._family_names(engine):
-                    own = desired.own_parameter_group(family)
-                    names |= {("cluster", own), ("instance", own)}
-            return sorted(names)
-        wanted = []
-        for known in families.values():
-            own = desired.own_parameter_group(known.name)
-            wanted.append(("cluster", own))
-            if kept["instance"] == own or self._of_instances(known):
-                wanted.append(("instance", own))
-        return wanted
-
-    def _is_ours(self, name: str) -> bool:
-        return name.startswith(self.desired.own_parameter_group(""))
-
-    def _of_instances(self, family: Family) -> bool:
-        """Whether a parameter is wanted that only the instances' group has, or one was set there before."""
-        managed = self.desired.status.managed
-        wanted = {*(self.desired.spec.parameters or ()), *(managed.parameters if managed else ())}
-        return family.known and any(name not in family.cluster and name in family.instance for name in wanted)
-
-    async def _group(self, level: str, name: str) -> Group:
-        describe, parameters, key, listed = _GROUP_READS[level]
-        try:
-            answer = await self._call(describe, {key: name})
-        except Trouble as trouble:
-            if trouble.meaning is Meaning.MISSING:
-                return Group()
-            raise
-        group = next((rds.parameter_group(g) for g in answer.get(listed) or ()), None)
-        if group is None:
-            return Group()
-        values: dict[str, str] = {}
-        asked: dict[str, Any] = {key: name, "Source": "user", "MaxRecords": 100}
-        for _ in range(100):
-            page = await self._call(parameters, asked)
-            for parameter in map(rds.parameter, page.get("Parameters") or ()):
-                # An emulator may list the defaults as well, whatever the source that is asked for.
-                if parameter.value is not None and parameter.source in ("user", ""):
-                    values[parameter.name] = parameter.value
-            marker = page.get("Marker")
-            if not marker or marker == asked.get("Marker"):
-                break
-            asked = {**asked, "Marker": marker}
-        return Group(group, values)
-
-    async def _subnet_group(self) -> tuple[SubnetGroup | None, bool]:
-        desired = self.desired
-        named = desired.spec.network is not None and desired.spec.network.subnet_ids is not None
-        if desired.absent:
-            if not self._gone or not (named or desired.status.subnet_group == desired.own_subnet_group):
-                return None, False
-        elif not named:
-            return None, False
-        if self.memory.get("subnet_group") is MISSING and self._first_creation:
-            return None, True
-
-        async def read() -> SubnetGroup | None:
-            try:
-                answer = await self._call("DescribeDBSubnetGroups", {"DBSubnetGroupName": desired.own_subnet_group})
-            except Trouble as trouble:
-                if trouble.meaning is Meaning.MISSING:
-                    return None
-                raise
-            return next((rds.subnet_group(g) for g in answer.get("DBSubnetGroups") or ()), None)
-
-        found: SubnetGroup | None = await self._facet("subnet_group", read)
-        return found, self.memory.get("subnet_group") is not MISSING
-
-    # The rest
-
-    async def _scaling(self) -> tuple[Scaling, ...] | None:
-        desired = self.desired
-        asked = desired.spec.instances.reader_autoscaling is not None
-        if not asked and not (desired.status.managed and desired.status.managed.reader_autoscaling):
-            return None
-        if self.cluster is None and not desired.absent:
-            return ()
-        found: tuple[Scaling, ...] | None = await self._facet("scaling", self._read_scaling)
-        return found
-
-    async def _read_scaling(self) -> tuple[Scaling, ...]:
-        desired = self.desired
-        resource = f"cluster:{desired.identifier}"
-        dimension = "rds:cluster:ReadReplicaCount"
-        of_rds = {"ServiceNamespace": "rds", "ScalableDimension": dimension}
-        answer = await self._call(
-            "DescribeScalableTargets", {**of_rds, "ResourceIds": [resource]}, service="application-autoscaling"
-        )
-        targets = [t for t in answer.get("ScalableTargets") or () if t.get("ResourceId") == resource]
-        if not targets:
-            return ()
-        answer = await self._call(
-            "DescribeScalingPolicies", {**of_rds, "ResourceId": resource}, service="application-autoscaling"
-        )
-        policy: Mapping[str, Any] = next(iter(answer.get("ScalingPolicies") or ()), {})
-        tracking = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
-        target = float(tracking.get("TargetValue") or 0)
-        return tuple(Scaling(int(t["MinCapacity"]), int(t["MaxCapacity"]), target) for t in targets)
-
-    async def _snapshot(self) -> tuple[Snapshot | None, bool]:
-        desired, memory = self.desired, self.memory
-        if not desired.absent or desired.spec.deletion_policy is not DeletionPolicy.SNAPSHOT:
-            return None, False
-        if self.cluster is None:
-            told = desired.status.final_snapshot is not None and desired.status.final_snapshot.arn
-            if told or not desired.status.cluster_arn:
-                return None, False
-        elif self.instances:
-            return None, False
-        known = memory.get("snapshot")
-        # Once it is available it stays so; while it is taken, and while AWS deletes the cluster, each pass looks.
-        settled = isinstance(known, Snapshot) and known.status == "available"
-
-        async def read() -> Snapshot | None:
-            try:
-                answer = await self._call(
-                    "DescribeDBClusterSnapshots", {"DBClusterSnapshotIdentifier": desired.final_snapshot}
-                )
-            except Trouble as trouble:
-                if trouble.meaning is Meaning.MISSING:
-                    return None
-                raise
-            return next((rds.snapshot(s) for s in answer.get("DBClusterSnapshots") or ()), None)
-
-        found: Snapshot | None = await self._facet("snapshot", read, cycle=float("inf") if settled else 0.5)
-        return found, memory.get("snapshot") is not MISSING
-
-    # How facets are read
-
-    async def _facet(self, facet: str, read: Callable[[], Awaitable[Any]], cycle: float = _CYCLE) -> Any:
-        """Read one facet if it is not known, old, or doubted. What is known stands in for what cannot be read."""
-        now = asyncio.get_running_loop().time()
-        known = self.memory.get(facet)
-        if (
-            known is not MISSING
-            and not self.memory.must_look
-            and self.memory.age(facet, now) < cycle * self.memory.jitter
-        ):
-            return known
-
-        async def anew() -> Any:
-            try:
-                value = await read()
-            except Trouble as trouble:
-                if trouble.code != UNSUPPORTED:
-                    raise
-                value = None
-            self.memory.put(facet, value, asyncio.get_running_loop().time())
-            return value
-
-        missed = len(self.unread)
-        value = await self._try(facet, anew)
-        if len(self.unread) > missed:
-            return None if known is MISSING else known
-        return value
-
-    async def _try(self, facet: str, read: Callable[[], Awaitable[Any]]) -> Any:
-        """None for a facet that may be done without; raises Trouble for one that may not."""
-        try:
-            value = await read()
-        except Trouble as trouble:
-            if not self._dispensable(facet, trouble):
-                raise
-            self.unread.append(trouble)
-            return None
-        self.memory.misses.pop(facet, None)
-        return value
-
-    def _dispensable(self, facet: str, trouble: Trouble) -> bool:
-        if self.desired.absent:
-            return False
-        if trouble.meaning is Meaning.UNAVAILABLE:
-            self.memory.misses[facet] = self.memory.misses.get(facet, 0) + 1
-            return self.memory.misses[facet] >= _MISSES
-        return trouble.meaning is Meaning.DENIED and trouble.reason == Reason.ACCESS_DENIED
-
-    async def _call(self, operation: str, parameters: Mapping[str, Any], service: str = "rds") -> dict[str, Any]:
-        priority = Priority.URGENT if self.desired.absent else self.look.priority
-        return await self.observer.account.call(
-            service, operation, parameters, region=self.desired.region, priority=priority
-        )
-
-
-# By level: describe the group, list its parameters, the parameter that names it, and the list in the answer.
-_GROUP_READS = {
-    "cluster": (
-        "DescribeDBClusterParameterGroups",
-        "DescribeDBClusterParameters",
-        "DBClusterParameterGroupName",
-        "DBClusterParameterGroups",
-    ),
-    "instance": (
-        "DescribeDBParameterGroups",
-        "DescribeDBParameters",
-        "DBParameterGroupName",
-        "DBParameterGroups",
-    ),
-}
