@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from penstock.api.auroracluster import Apply, StorageType
+from penstock.api.conditions import Reason
 from penstock.api.windows import weekly
 from penstock.aurora import groups, requests, versions
 from penstock.aurora.groups import CLUSTER, INSTANCE
 from penstock.aurora.state import PASSWORD, Desired, Observed
 from penstock.aws.rds import Cluster
 from penstock.engine.holds import Held
-from penstock.engine.plan import Effect, Refusal, Step, When, consents
+from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consents
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Change:
 
 @dataclass
 class Found:
-    """What there is to do, and what is refused."""
+    """What there is to do, what is waited for, and what is refused."""
 
     steps: list[Step] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -52,7 +54,9 @@ def in_time(desired: Desired, cluster: Cluster, now: datetime) -> bool:
 def cluster_steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted) -> Found:
     """The steps of ModifyDBCluster, those first that nobody notices. Effects and consent are on the steps; the caller says when they run."""
     found = Found()
-    quiet = [*_settings(desired, cluster), *_parameter_group(desired, cluster, family, values)]
+    quiet = _settings(desired, cluster)
+    if not moves_group(desired, observed, cluster, CLUSTER):
+        quiet += _parameter_group(desired, cluster, family, values)
     found.steps += combined(desired, "ModifyDBCluster", _name(desired), "cluster", quiet, observed.held)
     found.steps += _credentials(desired, observed, cluster, found.refusals)
     port = desired.spec.network.port if desired.spec.network else None
@@ -71,8 +75,18 @@ def cluster_steps(desired: Desired, observed: Observed, cluster: Cluster, family
     if isinstance(target, Refusal):
         found.refusals.append(target)
     elif target is not None:
-        found.steps += _upgrade(desired, observed, cluster, target)
+        _upgrade(desired, observed, cluster, target, found)
     return found
+
+
+def moves_group(desired: Desired, observed: Observed, cluster: Cluster, level: str) -> bool:
+    """Whether a referenced group comes into force with a major upgrade: it is of the new family, and AWS takes it with the upgrade only."""
+    given = desired.spec.parameter_groups
+    named = (given.cluster if level == CLUSTER else given.instance) if given else None
+    if not named:
+        return False
+    target = versions.upgrade(desired.spec, cluster.version, observed.engine, desired.identifier)
+    return isinstance(target, str) and versions.is_major(cluster.version, target)
 
 
 def combined(
@@ -179,6 +193,9 @@ def _capacity(desired: Desired, cluster: Cluster) -> list[Change]:
 def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: groups.Wanted) -> list[Change]:
     """Which group holds the cluster's parameters. Its static ones then wait for a reboot, which is a step of its own."""
     name = groups.name_of(desired, CLUSTER, family, values.cluster, cluster.parameter_group)
+    if name is None and values.defaults and not cluster.parameter_group.startswith(groups.DEFAULT):
+        # Somebody else's group may say otherwise.
+        name = groups.DEFAULT + family
     if name is None or not cluster.parameter_group or name == cluster.parameter_group:
         return []
     return [
@@ -237,26 +254,27 @@ def _storage(desired: Desired, cluster: Cluster, held: Mapping[str, Held]) -> li
     return combined(desired, "ModifyDBCluster", _name(desired), "cluster", [change], held)
 
 
-def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str) -> list[Step]:
+def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str, found: Found) -> None:
     pending = ", which AWS holds for its window" if cluster.pending.get("EngineVersion") == target else ""
     major = versions.is_major(cluster.version, target)
     parameters: dict[str, Any] = {**_name(desired), "EngineVersion": target, "ApplyImmediately": True}
     before: list[Step] = []
+    ready = True
     if major:
         parameters["AllowMajorVersionUpgrade"] = True
         family = versions.family(desired.spec.engine.aws_name, target)
-        known = observed.families.get(family)
-        if groups.managed(desired) and known is not None:
-            # A new major takes no group of the old one, so its own must hold the same before.
-            values = groups.wanted(desired, known)
-            before = groups.group_steps(desired, observed, family, values)
-            for level, parameter in (
-                (CLUSTER, "DBClusterParameterGroupName"),
-                (INSTANCE, "DBInstanceParameterGroupName"),
-            ):
-                name = groups.name_of(desired, level, family, values.level(level), "")
-                if name is not None:
-                    parameters[parameter] = name
+        values = groups.Wanted()
+        if groups.managed(desired):
+            known = observed.families.get(family)
+            if known is None:
+                found.waits.append(Wait(Reason.PROGRESSING, f"Reading the parameters of {family}.", 10.0))
+            else:
+                # A new major takes no group of the old one, so its own must hold the same before.
+                values = groups.wanted(desired, known)
+                found.refusals += values.refusals
+                before = groups.group_steps(desired, observed, family, values)
+            ready = known is not None and not values.refusals and not groups.missing(desired, observed, family, values)
+        parameters |= _groups_of(desired, observed, cluster, family, values)
     kind = "major version" if major else "version"
     step = Step(
         "rds",
@@ -268,10 +286,29 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
         facet="cluster",
         told=("Upgrading", f"Upgrading cluster {desired.identifier} from {cluster.version} to {target}."),
     )
-    if before and consents(desired.approved, [step.summary]):
+    if (before or not ready) and consents(desired.approved, [step.summary]):
         # The new major's groups are made once the upgrade may go on, and before it.
-        return [*before, replace(step, when=When.LATER)]
-    return [step]
+        found.steps += [*before, replace(step, when=When.LATER)]
+    else:
+        found.steps.append(step)
+
+
+def _groups_of(
+    desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted
+) -> dict[str, str]:
+    """The groups with which a major upgrade is asked for: where a group is not AWS's default, AWS wants one of the new family."""
+    of_instances = [i.parameter_group for i in observed.instances.values()]
+    found = {}
+    for level, parameter, in_force in (
+        (CLUSTER, "DBClusterParameterGroupName", [cluster.parameter_group]),
+        (INSTANCE, "DBInstanceParameterGroupName", of_instances),
+    ):
+        name = groups.name_of(desired, level, family, values.level(level), "")
+        if name is None and any(g and not g.startswith(groups.DEFAULT) for g in in_force):
+            name = groups.DEFAULT + family
+        if name is not None:
+            found[parameter] = name
+    return found
 
 
 def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -> list[Step]:
@@ -294,7 +331,8 @@ def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -
                 drift=f"Tags of {whose} were changed; set back {words or mark}." if desired.settled else "",
             )
         )
-    once = desired.status.managed.tags if desired.status.managed else ()
+    # Where the spec says nothing of tags at all, they are left as they are.
+    once = desired.status.managed.tags if desired.status.managed and desired.spec.tags is not None else ()
     gone = sorted(k for k in once if k in have and k not in wanted)
     if gone:
         steps.append(

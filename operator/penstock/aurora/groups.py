@@ -12,17 +12,23 @@ from penstock.aurora.state import Desired, Family, Group, Observed
 from penstock.engine.plan import Refusal, Step
 
 CLUSTER, INSTANCE = "cluster", "instance"
+DEFAULT = "default."
+"""What the names of AWS's own groups begin with; the family follows. They cannot be changed."""
 # RDS API reference, ModifyDBClusterParameterGroup: at most 20 parameters in a request.
 _MOST = 20
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What our parameter groups must hold, by level, and which names of the family take effect with a reboot only."""
+    """What our parameter groups must hold, by level, and which names of the family take effect with a reboot only.
+
+    defaults: what the family's own defaults give, so that it needs no group, but must not stand otherwise in a group that is in force.
+    """
 
     cluster: Mapping[str, str] = field(default_factory=dict)
     instance: Mapping[str, str] = field(default_factory=dict)
     static: frozenset[str] = frozenset()
+    defaults: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
 
     def level(self, name: str) -> Mapping[str, str]:
@@ -44,12 +50,15 @@ def wanted(desired: Desired, family: Family) -> Wanted:
     if not managed(desired):
         return Wanted()
     values = dict(spec.parameters or {})
+    defaults: dict[str, str] = {}
     if spec.requires_tls is not None:
         name, yes, no = spec.engine.tls_parameter
         value = yes if spec.requires_tls else no
         default = family.cluster.get(name)
         # Where the engine's default is the same, a group of our own would be one for nothing.
-        if not (default is not None and default.value == value):
+        if default is not None and default.value == value:
+            defaults = {} if name in values else {name: value}
+        else:
             values.setdefault(name, value)
     if not family.known:
         return Wanted(cluster=values)
@@ -63,7 +72,7 @@ def wanted(desired: Desired, family: Family) -> Wanted:
         for n in values
         if n in both and not both[n].modifiable
     ]
-    return Wanted(cluster, instance, static, tuple(refusals))
+    return Wanted(cluster, instance, static, defaults, tuple(refusals))
 
 
 def _unknown(name: str, family: Family) -> Refusal:
@@ -134,12 +143,15 @@ def group_steps(desired: Desired, observed: Observed, family: str, values: Wante
         if group is None:
             # Not read: nothing is known, so nothing is decided.
             continue
-        asked = values.level(level)
+        asked = dict(values.level(level))
+        if level == CLUSTER:
+            # TLS that was once turned off in our group does not come back by being the default.
+            asked |= {n: v for n, v in values.defaults.items() if group.values.get(n, v) != v}
         if group.group is None:
             if asked:
-                steps += [_create(desired, level, name, family), *_set(desired, level, name, asked, values, None)]
+                steps += [_create(desired, level, name, family), *_set(desired, level, family, asked, values, None)]
             continue
-        steps += _set(desired, level, name, asked, values, group)
+        steps += _set(desired, level, family, asked, values, group)
     return steps
 
 
@@ -165,8 +177,10 @@ def _create(desired: Desired, level: str, name: str, family: str) -> Step:
 
 
 def _set(
-    desired: Desired, level: str, name: str, asked: Mapping[str, str], values: Wanted, group: Group | None
+    desired: Desired, level: str, family: str, asked: Mapping[str, str], values: Wanted, group: Group | None
 ) -> Iterator[Step]:
+    """The family is named: while a major upgrade is prepared, the groups of two families get the same values."""
+    name = desired.own_parameter_group(family)
     have = dict(group.values) if group else {}
     kind = "DBCluster" if level == CLUSTER else "DB"
     facet = f"groups:{level}:{name}"
@@ -179,12 +193,14 @@ def _set(
             "rds",
             f"Modify{kind}ParameterGroup",
             {f"{kind}ParameterGroupName": name, "Parameters": requests.parameters(part, values.static)},
-            f"set {words}",
+            f"set {words} in the parameters of {family}",
             facet=facet,
             drift=f"Parameters of {name} were changed: {words}." if desired.settled and have else "",
         )
     once = desired.status.managed.parameters if desired.status.managed else ()
-    gone = sorted(n for n in have if n not in asked and n in once)
+    # Where the spec says nothing of parameters at all, they are left as they are.
+    kept = desired.spec.parameters is None
+    gone = sorted(n for n in have if n not in asked and n not in values.defaults and n in once and not kept)
     if gone:
         yield Step(
             "rds",
@@ -197,7 +213,7 @@ def _set(
                     for n in gone[:_MOST]
                 ],
             },
-            f"put {', '.join(gone[:_MOST])} back to the default",
+            f"put {', '.join(gone[:_MOST])} back to the default of {family}",
             facet=facet,
         )
 

@@ -77,7 +77,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
     found = changes.cluster_steps(desired, observed, cluster, family, values)
     members = topology.steps(desired, observed, cluster, family, values)
     refusals += [*found.refusals, *members.refusals]
-    waits += members.waits
+    waits += [*found.waits, *members.waits]
     later = [*found.steps, *members.steps]
     if made_first:
         # A group must be there before anything can refer to it.

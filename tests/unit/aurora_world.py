@@ -1,0 +1,399 @@
+"""An operator without a loop: looks at the model as the observer does, plans, acts and keeps the status, and watches every step that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import aurora_model as model
+from aurora_model import FAMILIES, VERSIONS, WINDOW, Refused, World
+
+from penstock.api import engine_version
+from penstock.api.auroracluster import AuroraClusterSpec, Serverless, validate_cluster
+from penstock.api.auroracluster_status import AuroraClusterStatus
+from penstock.api.meta import OWNER_TAG
+from penstock.aurora import fields, topology, versions
+from penstock.aurora.ownership import Claim, claim
+from penstock.aurora.plan import plan
+from penstock.aurora.state import AUTOSCALED, PASSWORD, Desired, Engine, Group, Observed, Password
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.holds import Holds, rests
+from penstock.engine.plan import Effect, Plan, Step
+
+NAME, OWNER, UID = "shop-ledger", "k1/shop/AuroraCluster/ledger/u-1", "u-1"
+# A Sunday within the maintenance window, and the Monday after it.
+IN_WINDOW = datetime(2026, 11, 1, 5, 10, tzinfo=UTC)
+MONDAY = datetime(2026, 11, 2, 12, tzinfo=UTC)
+TICK = timedelta(seconds=30)
+_ROUNDS = 6
+# What cuts connections, whatever the plan says of it.
+_CUTS = ("RebootDBInstance", "FailoverDBCluster", "StopDBCluster")
+_MEANINGS = {
+    "InvalidDBClusterStateFault": Meaning.BUSY,
+    "InvalidDBInstanceState": Meaning.BUSY,
+    "DBParameterGroupNotFound": Meaning.MISSING,
+    "DBClusterParameterGroupNotFound": Meaning.MISSING,
+}
+
+
+def spec(**fields_: Any) -> dict[str, Any]:
+    """A good spec as a manifest has it; a field that is None is absent."""
+    found = {
+        "clusterIdentifier": NAME,
+        "engine": {"type": "AuroraPostgreSQL", "version": "15.10"},
+        "instances": {"class": "db.t4g.medium", "readers": 1},
+        "maintenance": {"window": WINDOW},
+        **fields_,
+    }
+    return {k: v for k, v in found.items() if v is not None}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str, wanted: Any) -> AuroraClusterSpec:
+    found = AuroraClusterSpec.model_validate(wanted.value)
+    assert validate_cluster(found) == [], (text, validate_cluster(found))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Box:
+    value: dict[str, Any]
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+def parsed(wanted: dict[str, Any]) -> AuroraClusterSpec:
+    return _parsed(repr(wanted), _Box(wanted))
+
+
+def cuts(step: Step) -> str:
+    """Whose connections a step cuts: an instance, "all" or nobody's."""
+    if step.operation in _CUTS:
+        return str(step.parameters.get("DBInstanceIdentifier", "all"))
+    if step.operation == "ModifyDBInstance" and "DBInstanceClass" in step.parameters:
+        return str(step.parameters["DBInstanceIdentifier"])
+    if step.operation == "ModifyDBCluster" and {"Port", "EngineVersion"} & set(step.parameters):
+        return "all"
+    return ""
+
+
+@dataclass
+class Operator:
+    """One object's life. secret: the version of its password Secret. consent: whether somebody approves whatever is asked. refusing: summaries that
+    AWS refuses, with how often still."""
+
+    wanted: dict[str, Any] = field(default_factory=spec)
+    world: World = field(default_factory=World)
+    status: dict[str, Any] = field(default_factory=dict)
+    now: datetime = MONDAY
+    absent: bool = False
+    settled: bool = False
+    approved: str = ""
+    consent: bool = False
+    generation: int = 1
+    secret: str = "secret/1"
+    problem: str = ""
+    holds: Holds = field(default_factory=Holds)
+    refusing: dict[str, int] = field(default_factory=dict)
+    done: list[Step] = field(default_factory=list)
+    owner: str = OWNER
+    since: datetime | None = None
+
+    @property
+    def spec(self) -> AuroraClusterSpec:
+        return parsed(self.wanted)
+
+    @property
+    def desired(self) -> Desired:
+        return Desired(
+            "shop",
+            "ledger",
+            UID,
+            "us-east-1",
+            NAME,
+            self.owner,
+            self.spec,
+            AuroraClusterStatus.model_validate(self.status),
+            generation=self.generation,
+            absent=self.absent,
+            deleted_at="2026-11-02T12:00:00Z" if self.absent else "",
+            approved=self.approved,
+            settled=self.settled,
+        )
+
+    def edit(self, wanted: dict[str, Any]) -> None:
+        self.wanted, self.settled = wanted, False
+        self.generation += 1
+        self.holds.clear()
+
+    def change(self, **fields_: Any) -> None:
+        """Edit some fields of the spec."""
+        self.edit(spec(**{**self.wanted, **fields_}))
+
+    def observe(self) -> Observed:
+        """What the observer would see, and no more of it than the observer reads."""
+        desired, world, cluster = self.desired, self.world, self.world.cluster
+        asked, managed = desired.spec, desired.status.managed
+        engine = self._engine(desired)
+        families = {} if self.absent else {n: FAMILIES[n] for n in self._families(desired, engine)}
+        own = desired.own_parameter_group("")
+        seen = families.values()
+        if self.absent:
+            groups = {k: g for k, g in world.groups.items() if k[1].startswith(own)} if cluster is None else {}
+        else:
+            names = [desired.own_parameter_group(f.name) for f in seen]
+            groups = {(lv, n): world.groups.get((lv, n), Group()) for n in names for lv in ("cluster", "instance")}
+        subnets = bool(asked.network and asked.network.subnet_ids)
+        password = None
+        if asked.password_secret is not None:
+            same = world.password == f"{PASSWORD} {self.secret}"
+            password = Password("" if self.problem else self.secret, self.problem, same)
+        scales = asked.instances.reader_autoscaling is not None or bool(managed and managed.reader_autoscaling)
+        final = world.snapshots.get(desired.final_snapshot) if self.absent else None
+        return Observed(
+            cluster,
+            world.instances,
+            engine,
+            families,
+            groups,
+            subnet_group=world.subnet_groups.get(desired.own_subnet_group) if subnets else None,
+            subnet_group_read=subnets,
+            scaling=(world.scaling if cluster or self.absent else ()) if scales else None,
+            password=password,
+            snapshot=final,
+            snapshot_read=self.absent and not world.instances,
+            since=self.since,
+            held=dict(self.holds),
+        )
+
+    def _engine(self, desired: Desired) -> Engine | None:
+        name, cluster = desired.spec.engine.aws_name, self.world.cluster
+        if cluster is None:
+            default = VERSIONS[name][-1]
+            return None if desired.spec.engine.version else Engine(default, versions.family(name, default))
+        if not versions.behind(desired.spec, cluster.version):
+            return None
+        higher = [v for v in VERSIONS[name] if engine_version.parse(v) > engine_version.parse(cluster.version)]
+        targets = tuple((v, versions.is_major(cluster.version, v)) for v in higher)
+        return Engine(cluster.version, versions.family(name, cluster.version), targets)
+
+    def _families(self, desired: Desired, engine: Engine | None) -> list[str]:
+        name, cluster = desired.spec.engine.aws_name, self.world.cluster
+        given = desired.spec.parameter_groups
+        if given is not None and given.cluster is not None:
+            return []
+        if cluster is None:
+            source = "" if desired.spec.restore_from and not desired.spec.engine.version else None
+            told = versions.creation_version(desired.spec, engine) if source is None else source
+            return [versions.family(name, told)] if told else []
+        found = [versions.family(name, cluster.version)]
+        target = versions.upgrade(desired.spec, cluster.version, engine, desired.identifier)
+        if isinstance(target, str) and versions.is_major(cluster.version, target):
+            found.append(versions.family(name, target))
+        return found
+
+    def plan(self) -> Plan:
+        return plan(self.desired, self.observe(), self.now)
+
+    def one_pass(self) -> Plan:
+        """Look, plan and run what may run now, as often as the loop does in a pass. Returns the last plan."""
+        for _ in range(_ROUNDS):
+            found = self.plan()
+            if self.consent and found.needs_consent:
+                self.approved = found.hash
+                found = self.plan()
+            self._tell(found)
+            if not found.runnable:
+                break
+            cut = 0
+            for step in found.runnable:
+                assert not rests(step, self.holds, self.now), f"a resting step runs: {step.summary}"
+                cut += bool(cuts(step))
+                assert cut < 2, f"two disturbances in one plan: {[s.summary for s in found.runnable]}"
+                self._act(step)
+        self.settled = found.empty
+        return found
+
+    def _act(self, step: Step) -> None:
+        self._watch(step)
+        if step.intent is not None:
+            self.status = {**self.status, **step.intent}
+        try:
+            if self.refusing.get(step.summary, 0) > 0:
+                self.refusing[step.summary] -= 1
+                raise Refused("InvalidParameterCombination", "as the test says")
+            if PASSWORD in step.parameters.values():
+                told = {k: f"{PASSWORD} {self.secret}" if v == PASSWORD else v for k, v in step.parameters.items()}
+                step = replace(step, parameters=told)
+            self.world = model.apply(self.world, step)
+        except Refused as refused:
+            meaning = _MEANINGS.get(refused.code, Meaning.INVALID)
+            self.holds.refuse(step.summary, Trouble(meaning, "Refused", str(refused), code=refused.code), self.now, 0.5)
+            self.refused.append((step, refused))
+            return
+        self.holds.accept(step.summary, self.now)
+        self.done.append(step)
+
+    refused: list[tuple[Step, Refused]] = field(default_factory=list)
+
+    def _watch(self, step: Step) -> None:
+        """The promises of the plan, at each step that runs."""
+        cluster, instances = self.world.cluster, self.world.instances
+        whose = cuts(step)
+        if whose:
+            assert step.effect in (Effect.RESTART, Effect.FAILOVER), step
+            assert cluster is not None
+            assert cluster.status == "available", step
+            restless = {i.identifier: i.status for i in instances.values() if i.status != "available"}
+            assert not restless, f"{step.summary} while {restless}"
+        if cluster is None or self.absent:
+            return
+        if whose == cluster.writer and step.operation == "ModifyDBInstance":
+            self._relieved(cluster.writer)
+        if step.operation == "DeleteDBInstance":
+            name = step.parameters["DBInstanceIdentifier"]
+            assert name != cluster.writer, "the writer is never removed by scaling in"
+            assert self.spec.instance_count is not None, "nobody asked for fewer readers"
+            assert len(topology.present(self.desired, self.observe())) > self.spec.instance_count
+            if not self._ours(name):
+                assert self.approved, "what somebody else made goes with consent only"
+        if step.operation == "DeregisterScalableTarget":
+            assert self.spec.instances.reader_autoscaling is None
+        deletes = step.operation.startswith("Delete") and step.operation != "DeleteDBInstance"
+        assert not deletes, f"nobody asked to {step.summary}"
+
+    def _ours(self, name: str) -> bool:
+        return name.rpartition("-")[0] == NAME and self.world.instances[name].tags.get(OWNER_TAG) == self.owner
+
+    def _relieved(self, writer: str) -> None:
+        """A writer is touched only when no reader could take over."""
+        wanted = self.desired.class_of
+        able = [
+            i.identifier
+            for i in self.world.instances.values()
+            if i.identifier != writer and not i.identifier.startswith(AUTOSCALED)
+        ]
+        assert not able, f"writer {writer} ({wanted(writer)}) changes although {able} could take over"
+
+    def _tell(self, found: Plan) -> None:
+        """Keep the status as the report does."""
+        desired, observed = self.desired, self.observe()
+        claimed = claim(desired, observed) if observed.cluster is not None else None
+        if claimed not in (Claim.OURS, Claim.ADOPT):
+            return
+        self.status = fields.fields(desired, self.status, observed, observed.cluster, claimed is Claim.ADOPT, self.now)
+
+    def time(self, ticks: int = 1) -> None:
+        for _ in range(ticks):
+            before = _states(self.world)
+            self.world, self.now = model.tick(self.world), self.now + TICK
+            if _states(self.world) != before or self.since is None:
+                self.since = self.now
+
+    def converge(self, bound: int = 150) -> Plan:
+        """Passes and time until there is nothing to do or to wait for but a person. Fails when that takes too long."""
+        found = self.one_pass()
+        for _ in range(bound):
+            if self.world.quiet and not found.steps and (found.empty or found.gone):
+                return found
+            self.time()
+            found = self.one_pass()
+        raise AssertionError(f"not there after {bound} looks: {found}")
+
+    # For tables of tests
+
+    def summaries(self) -> list[str]:
+        return [s.summary for s in self.plan().steps]
+
+    @property
+    def writer(self) -> str:
+        return self.world.cluster.writer if self.world.cluster else ""
+
+
+def _states(world: World) -> tuple[Any, ...]:
+    return (world.cluster and world.cluster.status, *((n, i.status) for n, i in sorted(world.instances.items())))
+
+
+def settled(wanted: dict[str, Any] | None = None, **fields_: Any) -> Operator:
+    """An operator whose cluster is as desired."""
+    operator = Operator(wanted if wanted is not None else spec(**fields_))
+    operator.converge()
+    operator.done.clear()
+    assert operator.settled
+    return operator
+
+
+def differences(operator: Operator) -> list[str]:
+    """Where the world is not as the spec says."""
+    asked, world, desired = operator.spec, operator.world, operator.desired
+    cluster = world.cluster
+    assert cluster is not None
+    pairs: dict[str, tuple[Any, Any]] = {
+        "protection": (asked.deletion_protection, cluster.deletion_protection),
+        "retention": (asked.backup and asked.backup.retention_days, cluster.retention_days),
+        "backup window": (asked.backup and asked.backup.window, cluster.backup_window),
+        "maintenance window": (asked.maintenance and asked.maintenance.window, cluster.maintenance_window),
+        "IAM": (asked.credentials and asked.credentials.iam_authentication, cluster.iam_authentication),
+        "logs": (None if asked.logs is None else tuple(sorted(asked.logs)), cluster.log_exports),
+        "storage": (asked.storage and asked.storage.type.value, cluster.storage_type),
+        "port": (asked.network and asked.network.port, cluster.port),
+        "secret": (asked.manages_password, cluster.master_secret is not None),
+        "capacity": (_capacity(asked.instances.serverless), cluster.serverless),
+        "state": ("stopped" if asked.stopped else "available", cluster.status),
+        "writer": (True, bool(cluster.writer)),
+    }
+    if asked.password_secret is not None:
+        pairs["password"] = (f"{PASSWORD} {operator.secret}", world.password)
+    if asked.engine.version:
+        pairs["version"] = (True, engine_version.satisfies(cluster.version, asked.engine.version))
+    pairs |= {f"tag {k}": (v, cluster.tags.get(k)) for k, v in {**(asked.tags or {}), OWNER_TAG: OWNER}.items()}
+    scaling = asked.instances.reader_autoscaling
+    least = asked.instances.readers or 0
+    pairs["autoscaling"] = (
+        (least, scaling.max, float(scaling.target)) if scaling else None,
+        (world.scaling[0].minimum, world.scaling[0].maximum, world.scaling[0].target) if world.scaling else None,
+    )
+    ours = [i for n, i in world.instances.items() if not (scaling and n.startswith(AUTOSCALED))]
+    pairs["instances"] = (asked.instance_count, len(ours))
+    for instance in ours:
+        ordinal = desired.ordinal(instance.identifier)
+        override = asked.instances.override(ordinal) if ordinal else None
+        if not instance.identifier.startswith(AUTOSCALED):
+            pairs[f"{instance.identifier} class"] = (desired.class_of(instance.identifier), instance.instance_class)
+        pairs[f"{instance.identifier} tier"] = (override and override.promotion_tier, instance.tier)
+        pairs[f"{instance.identifier} pending"] = ("in-sync", instance.parameter_apply_status)
+    pairs |= _parameters(operator)
+    found = [
+        f"{name}: {have!r}, not {want!r}" for name, (want, have) in pairs.items() if want is not None and want != have
+    ]
+    return found if scaling or not world.scaling else [*found, "autoscaling is still there"]
+
+
+def _parameters(operator: Operator) -> Mapping[str, tuple[Any, Any]]:
+    """Each parameter of the spec with the value that is in force."""
+    asked, world = operator.spec, operator.world
+    cluster = world.cluster
+    assert cluster is not None
+    wanted = dict(asked.parameters or {})
+    if asked.requires_tls is not None:
+        name, yes, no = asked.engine.tls_parameter
+        wanted.setdefault(name, yes if asked.requires_tls else no)
+    family = FAMILIES[versions.family(cluster.engine, cluster.version)]
+    in_force = {n: p.value for n, p in {**family.instance, **family.cluster}.items()}
+    for name in {i.parameter_group for i in world.instances.values()}:
+        in_force |= world.groups.get(("instance", name), Group()).values
+    in_force |= world.groups.get(("cluster", cluster.parameter_group), Group()).values
+    return {f"parameter {n}": (v, in_force.get(n)) for n, v in wanted.items()}
+
+
+def _capacity(found: Serverless | None) -> Any:
+    if found is None:
+        return None
+    return model.Serverless(float(found.min_capacity), float(found.max_capacity), found.seconds_until_auto_pause)
