@@ -172,3 +172,28 @@ def test_the_next_instance_of_an_empty_cluster_is_the_writer(rds, lab, cluster):
     rds.create_db_instance(**member(name, 2))
     lab.clock(advance=11)
     assert writer(rds, name) == f"{name}-2"
+
+
+def test_a_reader_that_is_restarting_is_the_writer_when_the_writer_is_gone(rds, lab, cluster):
+    name = cluster(instances=2)
+    lab.settings(rds_reboot_s=60)
+    rds.reboot_db_instance(DBInstanceIdentifier=f"{name}-2")
+    rds.delete_db_instance(DBInstanceIdentifier=f"{name}-1")
+    assert shown(rds, name)["Status"] == "available"
+    lab.clock(advance=11)
+    assert writer(rds, name) == f"{name}-2"
+    lab.settings(rds_reboot_s=10)
+    lab.clock(advance=60)
+
+
+def test_a_snapshot_shows_on_cluster_and_instances(rds, lab, cluster, refused):
+    name = cluster(instances=2)
+    rds.create_db_cluster_snapshot(DBClusterIdentifier=name, DBClusterSnapshotIdentifier=f"{name}-snap")
+    assert shown(rds, name)["Status"] == instance(rds, f"{name}-1")["DBInstanceStatus"] == "backing-up"
+    refused("InvalidDBInstanceState", rds.modify_db_instance, DBInstanceIdentifier=f"{name}-1", PromotionTier=3)
+    # A writer that dies then is failed over from all the same.
+    assert lab.rds_crash(cluster=name) == f"{name}-2"
+    lab.clock(advance=11)
+    assert writer(rds, name) == f"{name}-2"
+    assert shown(rds, name)["Status"] == "available"
+    rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=f"{name}-snap")

@@ -39,8 +39,10 @@ def test_a_manual_snapshot_and_a_restore_from_it(rds, lab, cluster, refused):
     assert restored["Status"] == "creating"
     assert restored["DBClusterMembers"] == []
     assert restored["MasterUsername"] == "postgres"
+    assert int(restored["PercentProgress"]) < 50
     lab.clock(advance=11)
     after = shown(rds, "restored")
+    assert "PercentProgress" not in after
     assert (after["Status"], after["DatabaseName"], after["EngineVersion"]) == ("available", "ledger", "15.10")
     assert after["KmsKeyId"] == shown(rds, name)["KmsKeyId"]
     assert lab.rds_password("restored") == lab.rds_password(name)

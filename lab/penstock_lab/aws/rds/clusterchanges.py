@@ -303,7 +303,7 @@ def _password_steps(store: Store, cluster: Cluster, spec: dict[str, Any]) -> lis
             set_password(store, cluster, password, at)
             clusters.manage_secret(store, cluster, key, at)
 
-        return [Step("resetting-master-credentials", settings.rds_password_s, turned_on)]
+        return [_reset(turned_on)]
     if spec.get("RotateMasterUserPassword") and secret is not None:
         password = clusters.generated_password()
         secret.status = "rotating"
@@ -314,7 +314,7 @@ def _password_steps(store: Store, cluster: Cluster, spec: dict[str, Any]) -> lis
             rotating.status = "active"
             set_password(store, cluster, password, at)
 
-        return [Step("resetting-master-credentials", settings.rds_password_s, rotated)]
+        return [_reset(rotated)]
     password = spec.get("MasterUserPassword") or ""
     if not password:
         return []
@@ -322,13 +322,11 @@ def _password_steps(store: Store, cluster: Cluster, spec: dict[str, Any]) -> lis
         MasterSecrets(store.account, store.region).delete(secret.arn)
         cluster.secret = None
     cluster.pending["MasterUserPassword"] = "****"
-    return [
-        Step(
-            "resetting-master-credentials",
-            settings.rds_password_s,
-            lambda at: set_password(store, cluster, password, at),
-        )
-    ]
+    return [_reset(lambda at: set_password(store, cluster, password, at))]
+
+
+def _reset(done: Callable[[float], None]) -> Step:
+    return Step("resetting-master-credentials", settings.rds_password_s, done, "resetting-master-credentials")
 
 
 def set_password(store: Store, cluster: Cluster, password: str, at: float) -> None:

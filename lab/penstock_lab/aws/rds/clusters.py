@@ -13,7 +13,7 @@ from ..request import Request
 from ..settings import settings
 from . import catalog, network, pages, parametergroups, subnetgroups, tags, validate, windows
 from .dataplane import Origin
-from .refusals import bad_combination, bad_value, cluster_state, fault
+from .refusals import bad_combination, bad_value, fault
 from .store import Cluster, Instance, Secret, Store, SubnetGroup, short_name
 
 _PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
@@ -262,11 +262,12 @@ def build(
 def begin(store: Store, cluster: Cluster, seconds: float, origin: Origin | None) -> None:
     """The cluster is there from now on, creating for ``seconds``."""
     store.clusters[cluster.identifier] = cluster
+    cluster.restoring = (cluster.created, seconds) if origin else None
     store.plane.cluster_created(cluster, origin)
 
     def created(at: float) -> None:
-        cluster.available_at = at
         cluster.earliest = at
+        cluster.restoring = None
         store.events.emit("RDS-EVENT-0170", cluster.identifier, at, tags=cluster.tags)
         from . import snapshots
 
@@ -385,6 +386,9 @@ def describe(store: Store, cluster: Cluster, now: float | None = None) -> dict[s
         }
     if cluster.pending:
         answer["PendingModifiedValues"] = pending(cluster)
+    if cluster.restoring is not None:
+        begun, seconds = cluster.restoring
+        answer["PercentProgress"] = str(min(99, int(100 * (now - begun) / max(seconds, 0.001))))
     if cluster.restart_at is not None:
         answer["AutomaticRestartTime"] = cluster.restart_at
     return answer
@@ -434,63 +438,3 @@ def _fits(cluster: Cluster, wanted: dict[str, set[str]]) -> bool:
         if own not in ({short_name(v) for v in values} if name == "db-cluster-id" else values):
             return False
     return True
-
-
-# The end.
-
-
-def delete_db_cluster(store: Store, request: Request) -> dict[str, Any]:
-    spec = request.parameters or {}
-    cluster = store.cluster(spec["DBClusterIdentifier"])
-    final, skip = spec.get("FinalDBSnapshotIdentifier"), bool(spec.get("SkipFinalSnapshot"))
-    if skip and final:
-        raise bad_combination("FinalDBSnapshotIdentifier can't be specified when SkipFinalSnapshot is true.")
-    if not skip and not final:
-        raise bad_combination("FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
-    if final:
-        final = validate.identifier("FinalDBSnapshotIdentifier", final)
-    if cluster.deletion_protection:
-        raise bad_combination("Cannot delete protected Cluster, please disable deletion protection and try again.")
-    if cluster.status in ("stopped", "stopping", "starting"):
-        raise cluster_state(f"Db cluster {cluster.identifier} is in {cluster.status} state")
-    if cluster.status == "deleting":
-        raise cluster_state(f"Db cluster {cluster.identifier} is already being deleted.")
-    if any(member.status != "deleting" for member in store.members(cluster)):
-        raise cluster_state("Cluster cannot be deleted, it still contains DB instances in non-deleting state.")
-    if cluster.status != "available":
-        raise cluster_state(
-            f"Can't create a snapshot because the database cluster {cluster.identifier} isn't currently in the available state."
-            if final
-            else f"DB cluster {cluster.identifier} is not in available state."
-        )
-    from . import snapshots
-
-    seconds = settings.rds_cluster_delete_s
-    if final:
-        snapshots.check_new(store, final)
-        snapshots.take(store, cluster, final, "manual", clock.now(), seconds=settings.rds_backup_s)
-        seconds += settings.rds_backup_s
-    keep = spec.get("DeleteAutomatedBackups") is False
-    store.window_closed(cluster)
-    cluster.pending.clear()
-    store.during(cluster, "deleting", seconds, lambda at: gone(store, cluster, at, keep=keep), after="deleting")
-    return {"DBCluster": describe(store, cluster)}
-
-
-def gone(store: Store, cluster: Cluster, at: float, *, keep: bool) -> None:
-    """The end of the deletion, once the last instance is gone."""
-    if store.members(cluster):
-        store.during(
-            cluster, "deleting", 0.2, lambda due: gone(store, cluster, due, keep=keep), now=at, after="deleting"
-        )
-        return
-    from . import snapshots
-
-    snapshots.cluster_gone(store, cluster, at, keep=keep)
-    del store.clusters[cluster.identifier]
-    if cluster.secret:
-        from .secrets import MasterSecrets
-
-        MasterSecrets(store.account, store.region).delete(cluster.secret.arn)
-    store.plane.cluster_deleted(cluster, keep_backups=keep)
-    store.events.emit("RDS-EVENT-0171", cluster.identifier, at, tags=cluster.tags)

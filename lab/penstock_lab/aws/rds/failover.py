@@ -15,6 +15,17 @@ from ..settings import settings
 from .refusals import cluster_state, fault, instance_state
 from .store import Cluster, Instance, Store
 
+# States in which an instance serves, and can become the writer.
+SERVING = frozenset(
+    (
+        "available",
+        "backing-up",
+        "configuring-enhanced-monitoring",
+        "configuring-iam-database-auth",
+        "configuring-log-exports",
+        "resetting-master-credentials",
+    )
+)
 _SIZES = {"small": 0.25, "medium": 0.5, "large": 1.0, "xlarge": 2.0}
 
 
@@ -29,7 +40,7 @@ def size(db_class: str) -> float:
 
 def successor(store: Store, cluster: Cluster) -> Instance | None:
     """The reader that would take over."""
-    ready = [one for one in store.readers(cluster) if one.status == "available"]
+    ready = [one for one in store.readers(cluster) if one.status in SERVING]
     return min(ready, key=lambda one: (one.tier, -size(one.db_class), one.created, one.identifier), default=None)
 
 
@@ -92,14 +103,11 @@ def _finish(store: Store, cluster: Cluster, old: Instance | None, target: Instan
     if store.instances.get(target.identifier) is not target or target.status == "deleting":
         # It was lost on the way: the next one, or none.
         if old is None or store.instances.get(old.identifier) is not old or old.status == "deleting":
-            cluster.writer = None
-            following = successor(store, cluster)
-            if following is not None:
-                start(store, cluster, following, at)
+            elect(store, cluster, at)
         return
     cluster.writer = target.identifier
     for one in (old, target):
-        if one is not None and store.instances.get(one.identifier) is one and one.status == "available":
+        if one is not None and store.instances.get(one.identifier) is one and one.status in SERVING:
             instances.restarted(store, one, at)
     store.plane.failed_over(cluster, target)
     store.events.emit("RDS-EVENT-0071", cluster.identifier, at, tags=cluster.tags, name=target.identifier)
@@ -110,6 +118,18 @@ def writer_leaves(store: Store, cluster: Cluster, writer: Instance) -> None:
     target = successor(store, cluster)
     if target is not None:
         start(store, cluster, target)
+
+
+def elect(store: Store, cluster: Cluster, at: float) -> None:
+    """The writer is gone. Without a reader that serves, one that is about to becomes the writer by itself."""
+    cluster.writer = None
+    following = successor(store, cluster)
+    if following is not None:
+        start(store, cluster, following, at)
+        return
+    waiting = [one for one in store.members(cluster) if one.status not in ("deleting", "creating", "failed")]
+    if waiting:
+        adopt(store, cluster, waiting[0], at)
 
 
 def adopt(store: Store, cluster: Cluster, instance: Instance, at: float) -> None:
@@ -123,7 +143,7 @@ def crash(store: Store, instance: Instance) -> str | None:
     from . import instances
 
     cluster = store.clusters[instance.cluster]
-    if instance.status != "available":
+    if instance.status not in SERVING:
         raise instance_state(f"DB instance {instance.identifier} is {instance.status}: only one that runs can crash.")
     store.plane.instance_crashed(cluster, instance)
     target = successor(store, cluster) if cluster.writer == instance.identifier else None

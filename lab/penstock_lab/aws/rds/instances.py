@@ -404,7 +404,7 @@ def _gone(store: Store, instance: Instance, at: float) -> None:
     cluster = store.clusters[instance.cluster]
     store.instances.pop(instance.identifier, None)
     cluster.members.remove(instance.identifier)
-    if cluster.writer == instance.identifier and cluster.failing_to is None:
-        cluster.writer = None
     store.plane.instance_deleted(cluster, instance)
     store.events.emit("RDS-EVENT-0003", instance.identifier, at, tags=instance.tags)
+    if cluster.writer == instance.identifier and cluster.failing_to is None:
+        failover.elect(store, cluster, at)

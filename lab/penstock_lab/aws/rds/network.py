@@ -51,6 +51,12 @@ def security_group(account: str, region: str, group_id: str) -> str | None:
     return next((vpc for vpc, groups in backend.groups.items() if group_id in groups), None)
 
 
+def default_security_group(account: str, region: str, vpc: str) -> str:
+    """The id of the group named ``default`` that every VPC has."""
+    backend: Any = models.ec2_backends[account][region]
+    return str(backend.get_security_group_by_name_or_id("default", vpc).id)
+
+
 def _zones(region: str) -> list[Zone]:
     """Three zones of the region; those of one that moto does not know are made up, as RDS's clients would name them."""
     zones = list(RegionsAndZonesBackend.zones.get(region, ()))

@@ -93,7 +93,15 @@ def _daily(store: Store, cluster: Cluster, due: float) -> None:
         drop(store, snapshot)
     if cluster.status == "available":
         take(store, cluster, _automated_name(store, cluster, due), "automated", due, seconds=settings.rds_backup_s)
-        store.during(cluster, "backing-up", settings.rds_backup_s, now=due)
+        _backing_up(store, cluster, due)
+
+
+def _backing_up(store: Store, cluster: Cluster, at: float) -> None:
+    """The cluster and its instances are told to be in a backup while a snapshot is taken."""
+    for member in store.members(cluster):
+        if member.status == "available":
+            store.during(member, "backing-up", settings.rds_backup_s, now=at)
+    store.during(cluster, "backing-up", settings.rds_backup_s, now=at)
 
 
 def _automated_name(store: Store, cluster: Cluster, at: float) -> str:
@@ -183,7 +191,7 @@ def create_db_cluster_snapshot(store: Store, request: Request) -> dict[str, Any]
     if cluster.status != "available":
         raise cluster_state(f"DB cluster {cluster.identifier} is not in available state.")
     snapshot = take(store, cluster, name, "manual", clock.now(), seconds=settings.rds_backup_s, given=given)
-    store.during(cluster, "backing-up", settings.rds_backup_s)
+    _backing_up(store, cluster, snapshot.created)
     return {"DBClusterSnapshot": describe(store, snapshot)}
 
 

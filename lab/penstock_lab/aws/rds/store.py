@@ -105,7 +105,8 @@ class Cluster:
     earliest: float | None = None
     stopped_at: float | None = None
     restart_at: float | None = None
-    available_at: float | None = None
+    # Since when and for how many seconds a restore copies.
+    restoring: tuple[float, float] | None = None
     # The instance that a failover in progress goes to.
     failing_to: str | None = None
     # The parameter groups that a pending major upgrade brings along: the cluster's and the instances'.
