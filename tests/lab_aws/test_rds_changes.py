@@ -201,3 +201,16 @@ def test_somebody_elses_change(rds, lab, cluster):
     lab.rds_call("ModifyDBCluster", DBClusterIdentifier=name, BackupRetentionPeriod=5, ApplyImmediately=True)
     assert lab.calls()["total"] == 0
     assert shown(rds, name)["BackupRetentionPeriod"] == 5
+
+
+def test_a_clock_that_jumps_over_years_comes_back_soon(rds, lab, cluster):
+    name = cluster(BackupRetentionPeriod=1)
+    modify(rds, name, EngineVersion="15.12")
+    rds.modify_db_instance(DBInstanceIdentifier=f"{name}-1", DBInstanceClass="db.r6g.xlarge")
+    lab.rds_status(name, "modifying")
+    lab.clock(advance=3 * 366 * 86400)
+    assert shown(rds, name)["EngineVersion"] == "15.10"
+    assert instance(rds, f"{name}-1")["DBInstanceClass"] == "db.r6g.xlarge"
+    lab.rds_status(name, "available")
+    lab.clock(advance=8 * 86400)
+    assert shown(rds, name)["EngineVersion"] == "15.12"

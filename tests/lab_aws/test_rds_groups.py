@@ -89,6 +89,9 @@ def test_parameter_group(rds, refused):
         "log_min_duration_statement": "500",
         "rds.force_ssl": "1",
     }
+    told = rds.describe_events(SourceType="db-parameter-group", SourceIdentifier="pg", Duration=1)["Events"]
+    assert "Updated parameter rds.force_ssl to 1 with apply method pending-reboot" in [e["Message"] for e in told]
+    assert told[0]["SourceArn"].endswith(":cluster-pg:pg")
     everything = values(rds, "pg")
     assert len(everything) > 100
     assert everything["rds.force_ssl"]["Source"] == "user"

@@ -228,7 +228,11 @@ def _prepare(store: Store, cluster: Cluster, spec: dict[str, Any]) -> dict[str, 
     insights = ("EnablePerformanceInsights", "PerformanceInsightsRetentionPeriod", "PerformanceInsightsKMSKeyId")
     if any(spec.get(name) is not None for name in insights):
         new["insights"], new["insights_days"], new["insights_key"] = clusters.insights_of(
-            store, *(spec.get(name) for name in insights), cluster
+            store,
+            spec.get("EnablePerformanceInsights"),
+            spec.get("PerformanceInsightsRetentionPeriod"),
+            spec.get("PerformanceInsightsKMSKeyId"),
+            cluster,
         )
     if spec.get("MonitoringInterval") is not None:
         new["monitoring_interval"], new["monitoring_role"] = clusters.monitoring_of(

@@ -27,7 +27,7 @@ class Origin:
     snapshot: str | None = None
     cluster_resource: str | None = None
     time: float | None = None
-    mode: Literal["full-copy", "copy-on-write"] = "full-copy"
+    mode: str = "full-copy"
 
 
 class DataPlane:

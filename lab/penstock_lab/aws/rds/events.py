@@ -66,8 +66,17 @@ class EventLog:
         self._store = store
         self._events: list[Event] = []
 
-    def emit(self, event_id: str, source: str, at: float, *, tags: dict[str, str] | None = None, **names: str) -> None:
-        """Records and delivers an event about ``source``; ``names`` fill its text."""
+    def emit(
+        self,
+        event_id: str,
+        source: str,
+        at: float,
+        *,
+        arn: str = "",
+        tags: dict[str, str] | None = None,
+        **names: str,
+    ) -> None:
+        """Records and delivers an event about ``source``; ``names`` fill its text, ``arn`` is not needed where it follows."""
         from . import eventtexts
 
         known = eventtexts.EVENTS[event_id]
@@ -77,7 +86,7 @@ class EventLog:
             known.id,
             known.source_type,
             source,
-            self._store.arn(kind, source),
+            arn or self._store.arn(kind, source),
             tuple(known.categories),
             eventtexts.text(event_id, **names),
         )

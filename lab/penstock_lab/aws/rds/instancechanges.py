@@ -89,7 +89,11 @@ def _prepare(store: Store, cluster: Cluster, instance: Instance, spec: dict[str,
     names = ("EnablePerformanceInsights", "PerformanceInsightsRetentionPeriod", "PerformanceInsightsKMSKeyId")
     if any(spec.get(name) is not None for name in names):
         new["insights"], new["insights_days"], new["insights_key"] = clusters.insights_of(
-            store, *(spec.get(name) for name in names), instance
+            store,
+            spec.get("EnablePerformanceInsights"),
+            spec.get("PerformanceInsightsRetentionPeriod"),
+            spec.get("PerformanceInsightsKMSKeyId"),
+            instance,
         )
     if new.get("insights", instance.insights):
         instances.check_insights(cluster, spec.get("DBInstanceClass") or instance.db_class, enabled=True)

@@ -408,3 +408,5 @@ def _gone(store: Store, instance: Instance, at: float) -> None:
     store.events.emit("RDS-EVENT-0003", instance.identifier, at, tags=instance.tags)
     if cluster.writer == instance.identifier and cluster.failing_to is None:
         failover.elect(store, cluster, at)
+    if not cluster.members and cluster.when_empty is not None:
+        cluster.when_empty(at)

@@ -186,6 +186,12 @@ def modify(store: Store, request: Request) -> dict[str, Any]:
         checked[name] = (one["ParameterValue"], method)
     changed = {name for name, value in checked.items() if group.values.get(name, ("",))[0] != value[0]}
     group.values |= checked
+    for name in sorted(changed):
+        value, method = checked[name]
+        now = clock.now()
+        store.events.emit(
+            "RDS-EVENT-0037", group.name, now, arn=group.arn, tags=group.tags, name=name, value=value, method=method
+        )
     _put_in_force(store, group, changed, {name: method for name, (_, method) in checked.items()})
     return {_NAME[level]: group.name}
 

@@ -51,10 +51,8 @@ def delete_db_cluster(store: Store, request: Request) -> dict[str, Any]:
 
 def gone(store: Store, cluster: Cluster, at: float, *, keep: bool) -> None:
     """The end of the deletion, once the last instance is gone."""
-    if store.members(cluster):
-        store.during(
-            cluster, "deleting", 0.2, lambda due: gone(store, cluster, due, keep=keep), now=at, after="deleting"
-        )
+    if cluster.members:
+        cluster.when_empty = lambda due: gone(store, cluster, due, keep=keep)
         return
     snapshots.cluster_gone(store, cluster, at, keep=keep)
     del store.clusters[cluster.identifier]

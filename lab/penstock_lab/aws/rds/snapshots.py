@@ -50,7 +50,12 @@ def take(
 ) -> Snapshot:
     """A snapshot of the cluster as it is at ``at``, creating for ``seconds``."""
     frozen = dataclasses.replace(
-        cluster, members=[], tags=dict(cluster.tags), pending={}, security_groups=list(cluster.security_groups)
+        cluster,
+        members=[],
+        tags=dict(cluster.tags),
+        pending={},
+        security_groups=list(cluster.security_groups),
+        when_empty=None,
     )
     snapshot = Snapshot(
         identifier,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _ALPHABET = string.ascii_uppercase + string.digits
 # How long a transition that the data plane has not finished waits before it asks again, in seconds.
 _AGAIN = 0.1
+# For how long what waits for a maintenance window tries to get into one that has opened, in seconds.
+_WINDOW_PATIENCE = 3600.0
 
 Tags = dict[str, str]
 
@@ -109,6 +111,8 @@ class Cluster:
     restoring: tuple[float, float] | None = None
     # The instance that a failover in progress goes to.
     failing_to: str | None = None
+    # What ends its deletion once the last instance is gone.
+    when_empty: Callable[[float], None] | None = None
     # The parameter groups that a pending major upgrade brings along: the cluster's and the instances'.
     upgrade_groups: tuple[str | None, str | None] = (None, None)
 
@@ -301,22 +305,25 @@ class Store:
     def in_window(self, what: Cluster | Instance, apply: Callable[[float], None]) -> None:
         """Has ``apply(due)`` happen when the maintenance window opens next, now if it is open; in place of an earlier one.
 
-        What is in transition then is left alone for a minute, what is stopped until the next window.
+        What is in transition then is asked again each minute for an hour; that and what is stopped waits for the next
+        window.
         """
         what.window_phase += 1
         phase = what.window_phase
 
-        def opened(due: float) -> None:
-            if what.window_phase != phase:
+        def opened(due: float, since: float) -> None:
+            if what.window_phase != phase or what.status == "deleting":
                 return
             if what.status == "available":
                 apply(due)
-            elif what.status == "stopped":
-                self.at(windows.after(what.maintenance_window, due), opened)
-            elif what.status != "deleting":
-                self.at(due + 60, opened)
+            elif what.status == "stopped" or due - since >= _WINDOW_PATIENCE:
+                following = windows.after(what.maintenance_window, due)
+                self.at(following, lambda at: opened(at, following))
+            else:
+                self.at(due + 60, lambda at: opened(at, since))
 
-        self.at(windows.next_start(what.maintenance_window, clock.now()), opened)
+        start = windows.next_start(what.maintenance_window, clock.now())
+        self.at(start, lambda at: opened(at, start))
 
     def window_closed(self, what: Cluster | Instance) -> None:
         """Nothing waits for the maintenance window any more."""
