@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from typing import Any
 
@@ -109,6 +110,21 @@ def test_a_status_can_be_held(rds, lab, cluster, refused):
 def test_steering_that_makes_no_sense_gets_a_sentence(lab, call: Any, word: str):
     with pytest.raises(LabAWSError, match=word):
         call(lab)
+
+
+def test_of_many_at_once_one_wins(rds, cluster):
+    cluster(instances=0)
+    cluster.made.append("wanted")
+
+    def create(_: int) -> str:
+        try:
+            rds.create_db_cluster(**aurora("wanted"))
+        except rds.exceptions.DBClusterAlreadyExistsFault:
+            return "taken"
+        return "made"
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(create, range(8))) == ["made"] + ["taken"] * 7
 
 
 def test_regions_are_apart(client, rds, cluster, refused):

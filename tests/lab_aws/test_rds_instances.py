@@ -197,3 +197,23 @@ def test_a_snapshot_shows_on_cluster_and_instances(rds, lab, cluster, refused):
     assert writer(rds, name) == f"{name}-2"
     assert shown(rds, name)["Status"] == "available"
     rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=f"{name}-snap")
+
+
+def test_a_serverless_mysql_cluster(rds, lab, cluster):
+    name = cluster(
+        instances=0,
+        Engine="aurora-mysql",
+        EngineVersion=None,
+        ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 2},
+        EnableCloudwatchLogsExports=["slowquery", "audit"],
+    )
+    made = shown(rds, name)
+    assert made["EngineVersion"].startswith("8.0.mysql_aurora.3")
+    assert (made["Port"], made["DBClusterParameterGroup"]) == (3306, "default.aurora-mysql8.0")
+    assert made["EnabledCloudwatchLogsExports"] == ["audit", "slowquery"]
+    rds.create_db_instance(**member(name, 1, Engine="aurora-mysql", DBInstanceClass="db.serverless"))
+    lab.clock(advance=11)
+    one = instance(rds, f"{name}-1")
+    assert (one["DBInstanceClass"], one["DBInstanceStatus"]) == ("db.serverless", "available")
+    assert one["DBParameterGroups"][0]["DBParameterGroupName"] == "default.aurora-mysql8.0"
+    assert one["LicenseModel"] == "general-public-license"
