@@ -28,7 +28,8 @@ EVENTS = st.one_of(
 
 
 def _immediate(wanted: dict[str, Any]) -> dict[str, Any]:
-    return {**wanted, "maintenance": {**wanted["maintenance"], "apply": "Immediately"}}
+    """Nothing waits for a window; and it runs, since AWS changes nothing of a stopped cluster."""
+    return {**wanted, "stopped": False, "maintenance": {**wanted["maintenance"], "apply": "Immediately"}}
 
 
 @st.composite
@@ -96,3 +97,7 @@ def test_whatever_happened_plan_and_act_reach_the_spec(
     assert differences(operator) == []
     _never_lowered(operator, version)
     assert operator.one_pass().empty
+    operator.change(stopped=True)
+    operator.converge()
+    assert operator.world.cluster is not None
+    assert operator.world.cluster.status == "stopped"

@@ -51,7 +51,9 @@ def in_time(desired: Desired, cluster: Cluster, now: datetime) -> bool:
         return True
 
 
-def cluster_steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted) -> Found:
+def cluster_steps(
+    desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted, now: datetime
+) -> Found:
     """The steps of ModifyDBCluster, those first that nobody notices. Effects and consent are on the steps; the caller says when they run."""
     found = Found()
     quiet = _settings(desired, cluster)
@@ -70,7 +72,7 @@ def cluster_steps(desired: Desired, observed: Observed, cluster: Cluster, family
             observed.held,
             effect=Effect.RESTART,
         )
-    found.steps += _storage(desired, cluster, observed.held)
+    _storage(desired, cluster, observed.held, now, found)
     target = versions.upgrade(desired.spec, cluster.version, observed.engine, desired.identifier)
     if isinstance(target, Refusal):
         found.refusals.append(target)
@@ -244,14 +246,23 @@ def _credentials(desired: Desired, observed: Observed, cluster: Cluster, refusal
     ]
 
 
-def _storage(desired: Desired, cluster: Cluster, held: Mapping[str, Held]) -> list[Step]:
+def _storage(desired: Desired, cluster: Cluster, held: Mapping[str, Held], now: datetime, found: Found) -> None:
     wanted = desired.spec.storage
     if wanted is None or wanted.type.value == cluster.storage_type:
-        return []
+        return
+    allowed = cluster.storage_change_allowed
+    if wanted.type is StorageType.IO_OPTIMIZED and allowed is not None and allowed > now:
+        sentence = (
+            f"Storage becomes IOOptimized once every 30 days; AWS takes the change again from {allowed:%Y-%m-%d %H:%M} UTC, "
+            "and it is made then. Until then, or with spec.storage.type: Standard, it stays Standard."
+        )
+        again = min(3600.0, max(1.0, (allowed - now).total_seconds()))
+        found.refusals.append(Refusal(Reason.OUT_OF_SYNC, sentence, blocking=False, again=again))
+        return
     aws = desired.spec.storage_type
     other = StorageType.IO_OPTIMIZED if wanted.type is StorageType.STANDARD else StorageType.STANDARD
     change = Change(f"storage {other.value} → {wanted.type.value}", {"StorageType": aws})
-    return combined(desired, "ModifyDBCluster", _name(desired), "cluster", [change], held)
+    found.steps += combined(desired, "ModifyDBCluster", _name(desired), "cluster", [change], held)
 
 
 def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str, found: Found) -> None:

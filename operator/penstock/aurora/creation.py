@@ -32,7 +32,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         before += groups.group_steps(desired, observed, family, values)
     if observed.password is not None and observed.password.refusal is not None:
         refusals.append(observed.password.refusal)
-    parameter_group = groups.name_of(desired, CLUSTER, family, values.cluster, "") if family else None
+    parameter_group = groups.name_of(desired, CLUSTER, family, values.cluster, "")
     first = _cluster(desired, version, groups.subnet_group(desired), parameter_group)
     if before or any(r.blocking for r in refusals):
         first = replace(first, when=When.LATER)

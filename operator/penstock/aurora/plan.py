@@ -60,7 +60,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
     power = _power(desired, observed, cluster)
     if cluster.status == "stopped" and not power:
         return _stopped(desired, steps, observed, now, waits, refusals)
-    family = versions.family(cluster.engine or desired.spec.engine.aws_name, cluster.version) if cluster.version else ""
+    family = versions.family_in_force(cluster.engine or desired.spec.engine.aws_name, cluster.version)
     values = groups.Wanted()
     if groups.managed(desired) and family:
         known = observed.families.get(family)
@@ -74,7 +74,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
     else:
         steps += groups.subnet_steps(desired, observed)
     made_first = groups.missing(desired, observed, family, values) if family else False
-    found = changes.cluster_steps(desired, observed, cluster, family, values)
+    found = changes.cluster_steps(desired, observed, cluster, family, values, now)
     members = topology.steps(desired, observed, cluster, family, values)
     refusals += [*found.refusals, *members.refusals]
     waits += [*found.waits, *members.waits]
@@ -145,7 +145,6 @@ def _arranged(
 
     A step that rests takes nobody's place.
     """
-    at_rest = cluster.status == AVAILABLE and all(i.status == AVAILABLE for i in observed.instances.values())
     cluster_free = cluster.status == AVAILABLE
     busy = {i.identifier for i in observed.instances.values() if i.status != AVAILABLE}
     timely = changes.in_time(desired, cluster, now)
@@ -161,16 +160,16 @@ def _arranged(
             arranged.append(replace(step, when=When.MAINTENANCE_WINDOW))
             continue
         if step.effect in _DISTURBING:
-            free = at_rest and not disturbed and quiet
+            free = _serves(step, observed, cluster) and not disturbed and quiet
             disturbed = disturbed or free
         elif step.operation == "ModifyDBCluster":
             free, cluster_free = cluster_free and not disturbed, False
         elif step.operation == "ModifyDBInstance":
             name = step.parameters["DBInstanceIdentifier"]
-            free = cluster.status == AVAILABLE and name not in busy and not disturbed
+            free = cluster_free and name not in busy and not disturbed
             busy.add(name)
         elif step.operation in ("CreateDBInstance", "DeleteDBInstance"):
-            free = cluster.status == AVAILABLE and not disturbed
+            free = cluster_free and not disturbed
         else:
             free = True
         if not free:
@@ -183,6 +182,15 @@ def _arranged(
     if windowed is not None:
         waits.append(states.window_wait(desired, cluster, windowed, now))
     return arranged
+
+
+def _serves(step: Step, observed: Observed, cluster: Cluster) -> bool:
+    """Whether everything serves, so that one may be disturbed; what is broken itself is disturbed by no step that is to mend it."""
+    mended = observed.instances.get(step.parameters.get("DBInstanceIdentifier", ""))
+    broken = mended is not None and mended.status in states.BROKEN
+    return cluster.status == AVAILABLE and all(
+        i.status == AVAILABLE or (broken and i.status in states.BROKEN) for i in observed.instances.values()
+    )
 
 
 def _names_group(step: Step) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from penstock.api.conditions import Reason
 from penstock.aurora import groups, requests
-from penstock.aurora.changes import Change, combined, tag_steps
+from penstock.aurora.changes import Change, combined, moves_group, tag_steps
 from penstock.aurora.groups import INSTANCE
 from penstock.aurora.ownership import made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
@@ -65,9 +65,13 @@ def steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, v
     """In the order in which they are to be done. The caller says which of them may run now."""
     found = Found()
     there = present(desired, observed)
-    group = groups.name_of(desired, INSTANCE, family, values.instance, "")
-    _scale_out(desired, observed, there, group, found)
-    _scale_in(desired, cluster, there, found)
+    group = None
+    if not moves_group(desired, observed, cluster, INSTANCE):
+        group = groups.name_of(desired, INSTANCE, family, values.instance, "")
+    # How many there are is not known while one that the cluster lists was not seen itself.
+    if all(m.identifier in observed.instances for m in cluster.members):
+        _scale_out(desired, observed, there, group, found)
+        _scale_in(desired, cluster, there, found)
     going = {s.parameters.get("DBInstanceIdentifier") for s in found.steps if s.operation == "DeleteDBInstance"}
     staying = [i for i in there if i.identifier not in going]
     for instance in staying:
@@ -152,7 +156,10 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
 
     readers.sort(key=order)
     for instance in readers[: len(there) - wanted]:
-        ours = made(desired, instance)
+        # What was taken over under a name of its own is not lightly given up.
+        ours = made(desired, instance) and desired.ordinal(instance.identifier) is not None
+        # AWS refuses an instance that is being made.
+        when = When.LATER if instance.status == "creating" else When.NOW
         found.steps.append(
             Step(
                 "rds",
@@ -160,7 +167,7 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
                 {"DBInstanceIdentifier": instance.identifier},
                 f"delete reader {instance.identifier}" + ("" if ours else ", which somebody else made"),
                 effect=Effect.DESTROY,
-                when=When.NOW if ours else When.AFTER_CONSENT,
+                when=when if ours else When.AFTER_CONSENT,
                 facet="instances",
                 told=("ScalingIn", f"Deleting reader {instance.identifier}."),
             )
@@ -211,15 +218,22 @@ def _insights(desired: Desired, have: Insights | None) -> list[Change]:
 def _disturbing(desired: Desired, cluster: Cluster, staying: list[Instance], found: Found) -> None:
     """Class changes and reboots: readers first, the writer last, and relieved by a failover where a reader can take over."""
     ordered = sorted(staying, key=lambda i: i.identifier == cluster.writer)
+    owed = False
     for instance in ordered:
         if instance.identifier.startswith(AUTOSCALED):
             continue
+        writer = instance.identifier == cluster.writer
         wanted = desired.class_of(instance.identifier)
+        steps: list[Step] = []
         if wanted and instance.instance_class and wanted != instance.instance_class:
-            heir = _heir(desired, cluster, staying) if instance.identifier == cluster.writer else None
-            found.steps += _class_change(desired, instance, wanted, heir)
+            steps = _class_change(desired, instance, wanted, _heir(desired, cluster, staying) if writer else None)
         elif _must_reboot(desired, cluster, instance):
-            found.steps.append(_reboot(instance, writer=instance.identifier == cluster.writer))
+            steps = [_reboot(instance, writer=writer)]
+        if writer and owed:
+            # A reader's step may rest because AWS refused it, and then takes nobody's place: the writer's must wait all the same.
+            steps = [replace(s, when=When.LATER) for s in steps]
+        owed = owed or bool(steps)
+        found.steps += steps
 
 
 def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Instance | None) -> list[Step]:
@@ -251,7 +265,10 @@ def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Insta
 
 
 def _heir(desired: Desired, cluster: Cluster, staying: Iterable[Instance]) -> Instance | None:
-    """The reader that takes over: it serves, has the class that is wanted of it already, and comes first in the order of promotion."""
+    """The reader that takes over: it serves, has the class that is wanted of it already, and comes first in the order of promotion.
+
+    One that autoscaling made comes last: it would never be given the class of the spec.
+    """
     able = [
         i
         for i in staying
@@ -265,7 +282,7 @@ def _heir(desired: Desired, cluster: Cluster, staying: Iterable[Instance]) -> In
         member = cluster.member(instance.identifier)
         return member.tier if member else 15
 
-    return min(able, key=lambda i: (tier(i), i.identifier), default=None)
+    return min(able, key=lambda i: (i.identifier.startswith(AUTOSCALED), tier(i), i.identifier), default=None)
 
 
 def _must_reboot(desired: Desired, cluster: Cluster, instance: Instance) -> bool:

@@ -16,6 +16,11 @@ def family(engine: str, version: str) -> str:
     return f"{engine}{engine_version.parse(version).major_text}"
 
 
+def family_in_force(engine: str, running: str) -> str:
+    """The family of what runs; '' when AWS does not tell its version, or in no form that is known."""
+    return family(engine, running) if running and _readable(running) else ""
+
+
 def creation_version(spec: AuroraClusterSpec, default: Engine | None) -> str:
     """The version that a new cluster gets; '' while neither the spec nor AWS tells one."""
     return spec.engine.version or (default.version if default else "")
@@ -49,7 +54,10 @@ def upgrade(spec: AuroraClusterSpec, running: str, known: Engine | None, name: s
         )
     if engine_version.parse(wanted).exact:
         return wanted
-    found = _highest(v for v, _ in (known.targets if known else ()) if engine_version.same_major(v, wanted))
+    if known is None:
+        sentence = f"What AWS offers to upgrade cluster {name} to from {running} is not known; an exact spec.engine.version needs no such knowledge."
+        return Refusal(Reason.UNAVAILABLE, sentence, blocking=False, again=30.0)
+    found = _highest(v for v, _ in known.targets if engine_version.same_major(v, wanted))
     if found is None:
         return Refusal(
             Reason.INVALID,
