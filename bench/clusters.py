@@ -70,7 +70,7 @@ def converge(lab: Lab, api: Api, shapes: dict[str, int]) -> dict[str, Any]:
     with Watch(api, "", PATH) as watch:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda shape: api("POST", PATH, manifest(*shape)), shapes.items()))
-        until(lambda: set(shapes) <= watch.ready, 900, f"{len(shapes)} clusters to be Ready")
+        until(lambda: set(shapes) <= watch.ready, 60 + 6 * len(shapes), f"{len(shapes)} clusters to be Ready")
         seconds = watch.last - began
     time.sleep(2)
     told = {verb: number - requests[verb] for verb, number in kubernetes(lab).items() if number != requests[verb]}
@@ -168,7 +168,12 @@ def main() -> None:
     try:
         api = Api(lab.kubeconfig)
         # The account's default quotas are 40 clusters and 40 instances; what is measured here is not AWS's support desk.
-        lab.aws.settings(rds_max_clusters=5000, rds_max_instances=10000, rds_max_subnet_groups=5000)
+        lab.aws.settings(
+            rds_max_clusters=5000,
+            rds_max_instances=10000,
+            rds_max_subnet_groups=5000,
+            rds_max_cluster_parameter_groups=5000,
+        )
         shapes = {**{f"pair{n:02d}": 1 for n in range(50)}, **{f"wide{n:02d}": 15 for n in range(10)}}
         console.print(f"[bold]{len(shapes)} clusters[/]: the floor …")
         before = floor(lab, {f"floor-{name}": readers for name, readers in shapes.items()})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from penstock.api.conditions import Reason
 from penstock.aurora import requests
 from penstock.aurora.state import Desired, Family, Group, Observed
-from penstock.engine.plan import Refusal, Step
+from penstock.engine.plan import Refusal, Step, When
 
 CLUSTER, INSTANCE = "cluster", "instance"
 DEFAULT = "default."
@@ -149,7 +149,9 @@ def group_steps(desired: Desired, observed: Observed, family: str, values: Wante
             asked |= {n: v for n, v in values.defaults.items() if group.values.get(n, v) != v}
         if group.group is None:
             if asked:
-                steps += [_create(desired, level, name, family), *_set(desired, level, family, asked, values, None)]
+                # Where AWS refuses the group, there is nothing to set.
+                later = (replace(s, when=When.LATER) for s in _set(desired, level, family, asked, values, None))
+                steps += [_create(desired, level, name, family), *later]
             continue
         steps += _set(desired, level, family, asked, values, group)
     return steps

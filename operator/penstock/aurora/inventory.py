@@ -11,10 +11,11 @@ and with one cluster of two instances 720 + 3600 / 20 × 1 page + 120 = 1020 as 
 each at most: 1,000 clusters are read every 10 s.
 
 While an object says that something is in transition, clusters are read every 2 s, instances every 5 s and events every 10 s: 0.5 + 3 / 5 + 0.1 = 1.2
-requests/s with 100 clusters and 300 instances, at most 1 + 1 + 0.1 with any number. That, and the writes beside it, stay under the account's bucket
-(penstock.aws.account, LIMITS). Where a read has more than three pages and few clusters are in transition, only those are read, by name. Objects that
-wait for an answer newer than their own write share the next read; a few such reads may begin 0.5 s after each other, then they keep to the intervals
-above. Every interval doubles with each failed read, up to 60 s; after throttling it halves with each good one. All have ±10 % of jitter.
+requests/s with 100 clusters and 300 instances, at most 1 + 1 + 0.1 with any number; events of many pages are read as much more rarely. That, and the
+writes beside it, stay under the account's bucket (penstock.aws.account, LIMITS). Where a read has more than three pages and few clusters are in
+transition, only those are read, by name. Objects that wait for an answer newer than their own write share the next read; a few such reads may begin
+0.5 s after each other, then they keep to the intervals above. Every interval doubles with each failed read, up to 60 s; after throttling it halves
+with each good one. All have ±10 % of jitter.
 """
 
 from __future__ import annotations
@@ -265,8 +266,8 @@ class _Region:
             "events",
             "DescribeEvents",
             self._read_events,
-            idle=lambda _: cycles.events,
-            hurried=lambda _: cycles.hurried_events,
+            idle=lambda pages: cycles.events * pages,
+            hurried=lambda pages: cycles.hurried_events * pages,
         )
         self.readers = (self.clusters, self.instances, self.events)
 
