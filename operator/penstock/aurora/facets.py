@@ -6,7 +6,8 @@ They are read when they are not known, after a refusal, and on a long cycle; wha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from penstock.aurora.state import Desired, Engine, Family, Group, Observed, Scal
 from penstock.aws import rds
 from penstock.aws.account import Account
 from penstock.aws.errors import UNSUPPORTED
-from penstock.aws.rds import Cluster, Instance, Snapshot, SubnetGroup
+from penstock.aws.rds import Cluster, Instance, ParameterGroup, Snapshot, SubnetGroup
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Look
 from penstock.engine.kube import Kube
@@ -29,6 +30,10 @@ from penstock.engine.queue import Priority
 
 # Seconds between two reads of groups and autoscaling that nobody said had changed.
 _CYCLE = 660.0
+# An answer has no more pages than this, or its markers go round in circles.
+_PAGES = 100
+# A family as the name of one of our groups has it.
+_FAMILY = re.compile(r"aurora-[a-z]+[0-9]+(?:-[0-9]+)*")
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
 _MISSES = 3
 
@@ -55,7 +60,7 @@ class Facets:
         """What was seen. age: seconds since the account was last read. Raises Trouble for what cannot be done without, and KubeError."""
         engine = await self._try("engine", self._engine)
         families = await self._families(engine)
-        groups = await self._groups(engine, families)
+        groups = await self._groups(families)
         subnet_group, subnet_group_read = await self._subnet_group()
         scaling = await self._scaling()
         snapshot, snapshot_read = await self._snapshot()
@@ -114,8 +119,7 @@ class Facets:
     async def _engine(self) -> Engine | None:
         desired, catalogue = self.desired, self.catalogue
         if self.cluster is None:
-            unknown = desired.spec.engine.version is None and not (desired.absent and desired.status.engine_version)
-            if not unknown or (desired.absent and not self._manages_parameters):
+            if desired.absent or desired.spec.engine.version is not None or desired.spec.restore_from is not None:
                 return None
             return await catalogue.default(desired.region, self._aws_engine, self.look.priority)
         running = self.cluster.version
@@ -137,13 +141,9 @@ class Facets:
     def _family_names(self, engine: Engine | None) -> list[str]:
         """The family of the version that runs, or will, and of the one that it is upgraded to."""
         desired = self.desired
-        if self.cluster is not None:
-            running = self.cluster.version
-        else:
-            told = desired.status.engine_version if desired.absent else None
-            running = told or versions.creation_version(desired.spec, engine)
+        running = self.cluster.version if self.cluster else versions.creation_version(desired.spec, engine)
         targets = [running]
-        if self.cluster is not None and not desired.absent:
+        if self.cluster is not None:
             target = versions.upgrade(desired.spec, running, engine, desired.identifier)
             if isinstance(target, str) and not isinstance(target, Refusal) and versions.is_major(running, target):
                 targets.append(target)
@@ -158,9 +158,11 @@ class Facets:
 
     # Groups
 
-    async def _groups(self, engine: Engine | None, families: Mapping[str, Family]) -> dict[tuple[str, str], Group]:
+    async def _groups(self, families: Mapping[str, Family]) -> dict[tuple[str, str], Group]:
+        if self.desired.absent:
+            return await self._groups_left() if self._gone else {}
         found = {}
-        for level, name in self._group_names(engine, families):
+        for level, name in self._group_names(families):
             facet = group_facet(level, name)
             if self.memory.get(facet) is MISSING and self._first_creation:
                 found[level, name] = Group()
@@ -170,32 +172,43 @@ class Facets:
                 found[level, name] = group
         return found
 
-    def _group_names(self, engine: Engine | None, families: Mapping[str, Family]) -> list[tuple[str, str]]:
-        desired = self.desired
-        of_status = desired.status.parameter_groups
-        kept = {
-            "cluster": of_status.cluster if of_status else None,
-            "instance": of_status.instance if of_status else None,
-        }
-        if desired.absent:
-            if not self._gone:
-                return []
-            names = {(level, name) for level, name in kept.items() if name and self._is_ours(name)}
-            if self._manages_parameters:
-                for family in self._family_names(engine):
-                    own = desired.own_parameter_group(family)
-                    names |= {("cluster", own), ("instance", own)}
-            return sorted(names)
-        wanted = []
-        for known in families.values():
-            own = desired.own_parameter_group(known.name)
-            wanted.append(("cluster", own))
-            if kept["instance"] == own or self._of_instances(known):
-                wanted.append(("instance", own))
-        return wanted
+    def _group_names(self, families: Mapping[str, Family]) -> list[tuple[str, str]]:
+        kept = self.desired.status.parameter_groups
+        found = []
+        for family in families.values():
+            own = self.desired.own_parameter_group(family.name)
+            found.append(("cluster", own))
+            if (kept is not None and kept.instance == own) or self._of_instances(family):
+                found.append(("instance", own))
+        return found
+
+    async def _groups_left(self) -> dict[tuple[str, str], Group]:
+        """Every group that was made for the cluster, of whichever version: upgrades leave some behind."""
+        kept = self.desired.status.parameter_groups
+        named = [g for g in (kept.cluster, kept.instance) if g and self._is_ours(g)] if kept is not None else []
+        if not named and not self._manages_parameters:
+            return {}
+        found = {}
+        for level in _GROUP_READS:
+            names: list[ParameterGroup] = await self._facet(f"groups-left:{level}", partial(self._list, level)) or []
+            for group in names:
+                known = self.memory.get(group_facet(level, group.name))
+                deleted = isinstance(known, Group) and known.group is None
+                found[level, group.name] = Group() if deleted else Group(group)
+        return found
+
+    async def _list(self, level: str) -> list[ParameterGroup]:
+        describe, _, _, listed = _GROUP_READS[level]
+        return [
+            g
+            for g in [rds.parameter_group(a) async for a in self._paged(describe, {}, listed)]
+            if self._is_ours(g.name)
+        ]
 
     def _is_ours(self, name: str) -> bool:
-        return name.startswith(self.desired.own_parameter_group(""))
+        """Of a cluster whose name begins like this one's, the rest is no family."""
+        prefix = self.desired.own_parameter_group("")
+        return name.startswith(prefix) and _FAMILY.fullmatch(name.removeprefix(prefix)) is not None
 
     def _of_instances(self, family: Family) -> bool:
         """Whether a parameter is wanted that only the instances' group has, or one was set there before."""
@@ -215,17 +228,11 @@ class Facets:
         if group is None:
             return Group()
         values: dict[str, str] = {}
-        asked: dict[str, Any] = {key: name, "Source": "user", "MaxRecords": 100}
-        for _ in range(100):
-            page = await self._call(parameters, asked)
-            for parameter in map(rds.parameter, page.get("Parameters") or ()):
-                # An emulator may list the defaults as well, whatever the source that is asked for.
-                if parameter.value is not None and parameter.source in ("user", ""):
-                    values[parameter.name] = parameter.value
-            marker = page.get("Marker")
-            if not marker or marker == asked.get("Marker"):
-                break
-            asked = {**asked, "Marker": marker}
+        async for told in self._paged(parameters, {key: name, "Source": "user"}, "Parameters"):
+            parameter = rds.parameter(told)
+            # An emulator may list the defaults as well, whatever the source that is asked for.
+            if parameter.value is not None and parameter.source in ("user", ""):
+                values[parameter.name] = parameter.value
         return Group(group, values)
 
     async def _subnet_group(self) -> tuple[SubnetGroup | None, bool]:
@@ -358,6 +365,19 @@ class Facets:
             self.memory.misses[facet] = self.memory.misses.get(facet, 0) + 1
             return self.memory.misses[facet] >= _MISSES
         return trouble.meaning is Meaning.DENIED and trouble.reason == Reason.ACCESS_DENIED
+
+    async def _paged(
+        self, operation: str, parameters: Mapping[str, Any], listed: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        asked: dict[str, Any] = {**parameters, "MaxRecords": 100}
+        for _ in range(_PAGES):
+            page = await self._call(operation, asked)
+            for item in page.get(listed) or ():
+                yield item
+            marker = page.get("Marker")
+            if not marker or marker == asked.get("Marker"):
+                return
+            asked["Marker"] = marker
 
     async def _call(self, operation: str, parameters: Mapping[str, Any], service: str = "rds") -> dict[str, Any]:
         priority = Priority.URGENT if self.desired.absent else self.look.priority

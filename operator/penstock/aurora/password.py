@@ -16,7 +16,7 @@ from penstock.engine.kube import Kube, KubeError, Resource
 SECRETS = Resource("", "v1", "secrets")
 
 # Seconds for which a Secret that was read is taken as it was.
-_FRESH = 10.0
+_FRESH = 7.0
 # RDS API reference, CreateDBCluster, MasterUserPassword: 8 to 41 printable ASCII characters except /, " and @; and no space, as RDS answers to one.
 _SHORTEST, _LONGEST = 8, 41
 _REFUSED = '/"@ '

@@ -172,8 +172,12 @@ def _ours(desired: Desired, step: Step) -> bool:
     return any(name and str(name).startswith(desired.own_parameter_group("")) for name in named)
 
 
+# What stands between the general sentence and AWS's own words, the rarest first (aws/errors.py).
+_BEFORE_WORDS = ("grant RDS its use. ", "may do: ", "): ")
+
+
 def _said(trouble: Trouble) -> str:
     """AWS's own words, without what the general sentence put before them."""
-    _, _, words = trouble.sentence.partition("): ")
-    words = words or trouble.sentence.rpartition(f"rds:{trouble.operation}: ")[2]
-    return f"(AWS: {words.strip().rstrip('.')}.)" if words else ""
+    separators = (*_BEFORE_WORDS, f"rds:{trouble.operation}: ")
+    words = next((trouble.sentence.partition(s)[2] for s in separators if s in trouble.sentence), "")
+    return f"(AWS: {words.strip().rstrip('.')}.)" if words.strip() else ""

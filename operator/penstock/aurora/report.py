@@ -24,6 +24,7 @@ from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 _IDLE = 90.0
 # The same where a Secret holds the password, whose change nobody tells.
 _SECRET = 15.0
+_SOON = 10.0
 # Seconds after which what is known of AWS is told to be old.
 _OLD = 60.0
 # Aurora guide, "Backing up and restoring": the latest restorable time is usually within five minutes; an alarm needs some room beyond the objective.
@@ -75,7 +76,10 @@ def report(
     if planned is not None:
         found["plan"] = planned
     changed = _writer_changed(desired, status, cluster if ours else None, failover_asked)
-    return Report(told, found, (*changed, *notes(status, ready, plan, trouble)), _again(desired, plan))
+    # What the spec itself asks for is no warning.
+    asked = (Reason.STOPPING, Reason.STOPPED) if desired.spec.stopped else ()
+    worth = (n for n in notes(status, ready, plan, trouble) if n.reason not in asked)
+    return Report(told, found, (*changed, *worth), _again(desired, plan, ready))
 
 
 def _ready(
@@ -258,10 +262,13 @@ def _writer_changed(
     return (Note("WriterChanged", sentence, warning=not asked, action="Failover"),)
 
 
-def _again(desired: Desired, plan: Plan) -> float:
+def _again(desired: Desired, plan: Plan, ready: Condition) -> float:
     soon = [w.poll for w in plan.waits if w.poll is not None] + [r.again for r in plan.refusals]
     if plan.runnable:
         soon.append(1.0)
     if desired.spec.password_secret is not None and not desired.absent:
         soon.append(_SECRET)
+    if plan.empty and ready.status is not True and ready.reason != Reason.STOPPED:
+        # Nothing is left to do, and AWS does not show all of it yet.
+        soon.append(_SOON)
     return max(1.0, min([*soon, _IDLE]))
