@@ -188,7 +188,8 @@ def test_unknown_operations_are_refused_in_the_form_of_the_service(client, lab, 
     name = make()
     for service, operation, code, arguments in (
         ("dynamodb", "describe_table_replica_auto_scaling", "UnknownOperationException", {"TableName": name}),
-        ("rds", "describe_db_engine_versions", "InvalidAction", {}),
+        ("rds", "describe_db_proxies", "InvalidAction", {}),
+        ("sns", "put_data_protection_policy", "InvalidAction", {"ResourceArn": "arn", "DataProtectionPolicy": "{}"}),
         (
             "pi",
             "list_available_resource_metrics",
