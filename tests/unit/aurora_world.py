@@ -135,7 +135,7 @@ class Operator:
 
     def change(self, **fields_: Any) -> None:
         """Edit some fields of the spec."""
-        self.edit(spec(**{**self.wanted, **fields_}))
+        self.edit({k: v for k, v in {**self.wanted, **fields_}.items() if v is not None})
 
     def observe(self) -> Observed:
         """What the observer would see, and no more of it than the observer reads."""

@@ -102,15 +102,18 @@ def combined(
     whose: str = "",
     effect: Effect = Effect.IMMEDIATE,
 ) -> list[Step]:
-    """One step for all changes, or one for each when all together were refused."""
+    """One step for all changes, or one for each when all together were refused; what was refused by itself stays by itself."""
     if not changes:
         return []
     before = f"{whose}: " if whose else ""
-    parts = [[c] for c in changes]
-    together = f"{before}set {'; '.join(c.words for c in changes)}"
-    refused = held.get(together)
-    if refused is None or refused.accepted:
-        parts = [changes]
+
+    def refused(part: list[Change]) -> bool:
+        entry = held.get(f"{before}set {'; '.join(c.words for c in part)}")
+        return entry is not None and not entry.accepted
+
+    parts = [[c] for c in changes if refused([c])]
+    others = [c for c in changes if [c] not in parts]
+    parts += [[c] for c in others] if refused(others) else [others] if others else []
     steps = []
     for part in parts:
         words = "; ".join(c.words for c in part)
