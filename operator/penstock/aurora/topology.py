@@ -146,18 +146,24 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
         return
     readers = [i for i in there if i.identifier != cluster.writer]
 
+    def ours(instance: Instance) -> bool:
+        # What was taken over under a name of its own is not lightly given up.
+        return made(desired, instance) and desired.ordinal(instance.identifier) is not None
+
     def order(instance: Instance) -> tuple[bool, bool, int]:
-        """Ours before what others made, whoever does not serve before who does, the highest ordinal first."""
+        """What others made before ours, whoever does not serve before who does, the highest ordinal first.
+
+        A reader that somebody adds by hand must not cost one that the spec asked for.
+        """
         return (
-            not made(desired, instance),
+            ours(instance),
             instance.status == AVAILABLE,
             -(desired.ordinal(instance.identifier) or 0),
         )
 
     readers.sort(key=order)
     for instance in readers[: len(there) - wanted]:
-        # What was taken over under a name of its own is not lightly given up.
-        ours = made(desired, instance) and desired.ordinal(instance.identifier) is not None
+        own = ours(instance)
         # AWS refuses an instance that is being made.
         when = When.LATER if instance.status == "creating" else When.NOW
         found.steps.append(
@@ -165,9 +171,9 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
                 "rds",
                 "DeleteDBInstance",
                 {"DBInstanceIdentifier": instance.identifier},
-                f"delete reader {instance.identifier}" + ("" if ours else ", which somebody else made"),
+                f"delete reader {instance.identifier}" + ("" if own else ", which somebody else made"),
                 effect=Effect.DESTROY,
-                when=when if ours else When.AFTER_CONSENT,
+                when=when if own else When.AFTER_CONSENT,
                 facet="instances",
                 told=("ScalingIn", f"Deleting reader {instance.identifier}."),
             )
