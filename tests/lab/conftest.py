@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from together import Together
 
 from penstock_lab.lab import Lab, LabError
 
@@ -31,6 +32,33 @@ FAST = {
     "ttl_change_s": 0.2,
     "insights_change_s": 0.2,
     "stream_enable_s": 0.2,
+    # RDS: the operator looks every two seconds while something goes on, so only what a test waits to see takes longer.
+    "rds_cluster_create_s": 0.5,
+    "rds_cluster_modify_s": 0.5,
+    "rds_cluster_delete_s": 0.5,
+    "rds_upgrade_s": 1.5,
+    "rds_restore_s": 1.0,
+    "rds_clone_s": 1.0,
+    "rds_backup_s": 0.5,
+    "rds_failover_s": 1.0,
+    "rds_recovery_s": 1.0,
+    "rds_stop_s": 1.0,
+    "rds_start_s": 1.0,
+    "rds_password_s": 0.5,
+    "rds_secret_s": 0.5,
+    "rds_instance_create_s": 1.5,
+    "rds_instance_modify_s": 0.5,
+    "rds_instance_class_s": 1.0,
+    "rds_instance_delete_s": 0.5,
+    "rds_reboot_s": 0.5,
+    "rds_configure_s": 0.5,
+    "rds_parameters_s": 0.5,
+    # Clusters of tests that are over are still being taken down while the next are made.
+    "rds_max_clusters": 400,
+    "rds_max_instances": 1000,
+    "rds_max_subnet_groups": 400,
+    "rds_max_parameter_groups": 400,
+    "rds_max_cluster_parameter_groups": 400,
 }
 
 
@@ -66,6 +94,15 @@ def namespace(lab: Lab) -> Iterator[str]:
     lab.kubectl("create", "namespace", name)
     yield name
     lab.kubectl("delete", "namespace", name, "--wait=false", check=False)
+
+
+@pytest.fixture(scope="module")
+def together(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Together]:
+    """The selected scenarios of the module (see together.py), running."""
+    functions = [getattr(i, "function", None) for i in request.session.items if i.path == request.path]
+    running = Together(lab, [f.scenario for f in functions if hasattr(f, "scenario")])
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

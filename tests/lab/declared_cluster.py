@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,8 +13,24 @@ from declared import Declared, client
 
 from penstock_lab.lab import Lab
 
+ENGINE = {"type": "AuroraPostgreSQL", "version": "15.10"}
 SUBNETS = ["subnet-a", "subnet-b", "subnet-c"]
-_WRITES = ("Create", "Modify", "Delete", "Restore", "Add", "Remove", "Reset", "Reboot", "Failover", "Start", "Stop")
+_WRITES = (
+    "Create",
+    "Modify",
+    "Delete",
+    "Restore",
+    "Add",
+    "Remove",
+    "Reset",
+    "Reboot",
+    "Failover",
+    "Start",
+    "Stop",
+    "Register",
+    "Deregister",
+    "Put",
+)
 
 
 class DeclaredCluster(Declared):
@@ -39,15 +56,54 @@ class DeclaredCluster(Declared):
         self.spec: dict[str, Any] = {
             "clusterIdentifier": self.cluster,
             "deletionPolicy": "Delete",
-            "engine": {"type": "AuroraPostgreSQL", "version": "15.10"},
+            "engine": ENGINE,
             "network": {"subnetIds": SUBNETS, "securityGroupIds": ["sg-lab"]},
             **given,
             "instances": {k: v for k, v in instances.items() if v is not None},
         }
+        self.spec = {k: copy.deepcopy(v) for k, v in self.spec.items() if v is not None}
         self.annotations = dict(annotations or {})
         self.uid = ""
         if apply:
             self.apply()
+
+    @classmethod
+    def small(cls, lab: Lab, namespace: str, spec: Mapping[str, Any] | None = None, **more: Any) -> DeclaredCluster:
+        """One writer, and no group of its own: the operator may ask RDS a few times a second, and tests share that."""
+        lean = {"network": None, "requireTLS": False, **(spec or {})}
+        return cls(lab, namespace, {**lean, "instances": {"readers": 0, **lean.get("instances", {})}}, **more)
+
+    def until(self, check: Callable[[], Any], what: str = "", timeout: float = 90) -> DeclaredCluster:
+        """As Declared.until; by default for longer, since the scenarios of a module share what RDS takes in a second."""
+        super().until(check, what, timeout)
+        return self
+
+    def wait(self, kind: str = "Ready", status: str = "True", **more: Any) -> dict[str, Any]:
+        return super().wait(kind, status, **{"timeout": 90, **more})
+
+    def settled(self, timeout: float = 90) -> DeclaredCluster:
+        super().settled(timeout)
+        return self
+
+    def gone(self, timeout: float = 90) -> DeclaredCluster:
+        super().gone(timeout)
+        return self
+
+    def secret(self, name: str, **data: str) -> None:
+        """Make or change a Secret beside the object."""
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
+        self.lab.kubectl("apply", "-n", self.namespace, "-f", "-", input=json.dumps(body))
+
+    def patch(self, **spec: Any) -> DeclaredCluster:
+        """An edit of an object that is being deleted; kubectl apply would complain about it."""
+        body = json.dumps({"spec": spec})
+        self.lab.kubectl("patch", "aurora", self.name, "-n", self.namespace, "--type=merge", "-p", body)
+        return self
+
+    @property
+    def members(self) -> dict[str, dict[str, Any]]:
+        """status.members by name."""
+        return {m["name"]: m for m in self.status.get("members", ())}
 
     def instances(self, **fields: Any) -> DeclaredCluster:
         """Edit spec.instances; None takes a field out."""
@@ -106,8 +162,12 @@ class DeclaredCluster(Declared):
 
     def writes(self, only_done: bool = True) -> list[str]:
         """The writing operations on this cluster, its instances and groups, in the order in which AWS got them."""
+        return [operation for operation, _ in self.written(only_done)]
+
+    def written(self, only_done: bool = True) -> list[tuple[str, str]]:
+        """As writes, with what each was about: "1" for the first instance, "" for the cluster, a group's name in full."""
         return [
-            entry["operation"].partition(".")[2]
+            (entry["operation"].partition(".")[2], entry["key"].removeprefix(self.cluster).removeprefix("-"))
             for entry in self.lab.aws.calls(log=True)["log"]
             if self.cluster in entry["key"]
             and entry["operation"].partition(".")[2].startswith(_WRITES)
