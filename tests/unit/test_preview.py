@@ -265,3 +265,35 @@ def test_credentials_that_are_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     no_traceback(result)
     assert result.exit_code == 1
     assert "No AWS credentials were found" in result.output
+
+
+def test_a_cluster_beside_a_table(tmp_path: Path) -> None:
+    cluster = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "AuroraCluster",
+        "metadata": {"name": "ledger"},
+        "spec": {
+            "engine": {"type": "AuroraPostgreSQL", "version": "15.10"},
+            "instances": {"class": "db.t4g.medium", "readers": 1},
+            "credentials": {"passwordSecretRef": {"name": "master"}},
+        },
+    }
+    result = planned(tmp_path, manifest("beside"), cluster)
+    assert result.exit_code == 2, result.output
+    assert "+ make cluster default-ledger (AuroraPostgreSQL 15.10)" in result.output
+    assert "+ make instance default-ledger-2" in result.output
+    assert "+ create table beside" in result.output
+    # A password that cannot be read here is nobody's mistake.
+    assert "Secret" not in result.output
+
+
+def test_a_wrong_cluster_is_a_sentence(tmp_path: Path) -> None:
+    wrong = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "AuroraCluster",
+        "metadata": {"name": "ledger"},
+        "spec": {"engine": {"type": "AuroraPostgreSQL"}, "instances": {"class": "db.t4g.medium", "readers": 16}},
+    }
+    result = planned(tmp_path, wrong)
+    assert result.exit_code == 1
+    assert "spec.instances.readers: " in result.output
