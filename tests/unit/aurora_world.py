@@ -104,6 +104,7 @@ class Operator:
     refusing: dict[str, int] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
     owner: str = OWNER
+    made: set[str] = field(default_factory=set)
     since: datetime | None = None
 
     @property
@@ -270,7 +271,8 @@ class Operator:
         assert not deletes, f"nobody asked to {step.summary}"
 
     def _ours(self, name: str) -> bool:
-        return name.rpartition("-")[0] == NAME and self.world.instances[name].tags.get(OWNER_TAG) == self.owner
+        """Whether this operator made the instance, or took it over under a name like its own."""
+        return name in self._made() or (self.spec.adopt and self.desired.ordinal(name) is not None)
 
     def _relieved(self, writer: str) -> None:
         """A writer is touched only when no reader could take over."""
@@ -307,10 +309,14 @@ class Operator:
             found = self.one_pass()
         raise AssertionError(f"not there after {bound} looks: {found}")
 
-    # For tables of tests
+    def begin(self) -> None:
+        """Forget the steps that were done, but not which instances they made."""
+        self.made = self._made()
+        self.done.clear()
 
-    def summaries(self) -> list[str]:
-        return [s.summary for s in self.plan().steps]
+    def _made(self) -> set[str]:
+        names = (s.parameters["DBInstanceIdentifier"] for s in self.done if s.operation == "CreateDBInstance")
+        return {*self.made, *names}
 
     @property
     def writer(self) -> str:
@@ -325,7 +331,7 @@ def settled(wanted: dict[str, Any] | None = None, **fields_: Any) -> Operator:
     """An operator whose cluster is as desired."""
     operator = Operator(wanted if wanted is not None else spec(**fields_))
     operator.converge()
-    operator.done.clear()
+    operator.begin()
     assert operator.settled
     return operator
 

@@ -6,15 +6,19 @@ available, nor two things at once, nothing is deleted that the spec did not ask 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from aurora_specs import MEDDLING, meddle, specs
-from aurora_world import IN_WINDOW, MONDAY, Operator, differences
+import pytest
+from aurora_specs import FOREIGN_TAG, MEDDLING, meddle, specs
+from aurora_world import IN_WINDOW, MONDAY, Operator, differences, spec
 from dynamo_specs import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api import engine_version
+from penstock.api.meta import OWNER_TAG
+from penstock.engine.plan import Effect, When
 
 EVENTS = st.one_of(
     st.tuples(st.just("edit"), st.integers(0, 2)),
@@ -101,3 +105,164 @@ def test_whatever_happened_plan_and_act_reach_the_spec(
     operator.converge()
     assert operator.world.cluster is not None
     assert operator.world.cluster.status == "stopped"
+
+
+@given(specs("AuroraPostgreSQL"), specs("AuroraPostgreSQL"))
+@examples(25)
+def test_outside_the_window_nobody_is_disturbed(before: dict[str, Any], after: dict[str, Any]) -> None:
+    operator = Operator(_immediate(before), consent=True, now=MONDAY)
+    operator.converge()
+    operator.begin()
+    operator.edit(_reachable(operator, {**after, "stopped": False, "maintenance": {"window": "sun:05:00-sun:06:00"}}))
+    for _ in range(20):
+        found = operator.one_pass()
+        operator.time()
+    assert not [s for s in operator.done if s.effect in (Effect.RESTART, Effect.FAILOVER)]
+    windowed = [s for s in found.steps if s.when is When.MAINTENANCE_WINDOW]
+    assert bool(windowed) == any("opens 2026-11-08 05:00 UTC" in w.sentence for w in found.waits)
+    assert found.runnable == ()
+
+
+def _unmanaged(operator: Operator) -> dict[str, Any]:
+    """What the spec does not name, with its value."""
+    asked, world = operator.spec, operator.world
+    cluster = world.cluster
+    assert cluster is not None
+    found: dict[str, Any] = {
+        "foreign tags": {k: v for k, v in cluster.tags.items() if k not in (asked.tags or {}) and k != OWNER_TAG},
+        "theirs": asked.instance_count is None
+        and sorted(n for n, i in world.instances.items() if FOREIGN_TAG in i.tags),
+    }
+    for value, name in (
+        (asked.deletion_protection, "deletion_protection"),
+        (asked.backup and asked.backup.retention_days, "retention_days"),
+        (asked.backup and asked.backup.window, "backup_window"),
+        (asked.credentials and asked.credentials.iam_authentication, "iam_authentication"),
+        (asked.logs, "log_exports"),
+        (asked.storage, "storage_type"),
+        (asked.network and asked.network.port, "port"),
+        (asked.network and asked.network.security_group_ids, "security_groups"),
+        (asked.instances.serverless, "serverless"),
+        (asked.engine.version, "version"),
+    ):
+        if value is None:
+            found[name] = getattr(cluster, name)
+    if asked.parameters is None and asked.requires_tls is None:
+        found["parameters"] = (cluster.parameter_group, dict(world.groups))
+    if asked.performance_insights is None:
+        found["insights"] = {n: i.performance_insights for n, i in world.instances.items()}
+    return found
+
+
+@given(
+    specs("AuroraPostgreSQL"),
+    st.lists(st.sampled_from(sorted(MEDDLING)), max_size=4),
+    specs("AuroraPostgreSQL", adopt=True),
+    st.booleans(),
+)
+@examples(40)
+def test_an_adopted_cluster_becomes_what_the_spec_says_and_nothing_else_of_it_changes(
+    theirs: dict[str, Any], meddling: list[str], ours: dict[str, Any], count: bool
+) -> None:
+    maker = Operator(_immediate(theirs), consent=True, owner="k2/shop/AuroraCluster/other/u-2")
+    maker.converge()
+    for what in meddling:
+        maker.world = meddle(maker.world, what)
+    assert maker.world.cluster is not None
+    tagless = {n: replace(i, tags={FOREIGN_TAG: "x"}) for n, i in maker.world.instances.items()}
+    world = replace(maker.world, cluster=replace(maker.world.cluster, tags={FOREIGN_TAG: "x"}), instances=tagless)
+    wanted = _immediate(ours)
+    if not count:
+        wanted["instances"] = {
+            k: v for k, v in wanted["instances"].items() if k not in ("readers", "readerAutoscaling")
+        }
+    operator = Operator(wanted, world=world, consent=True, status={})
+    operator.world = replace(operator.world, scaling=())
+    operator.edit(_reachable(operator, wanted))
+    before = _unmanaged(operator)
+    found = operator.one_pass()
+    assert found.runnable == (), "the first pass only shows"
+    assert operator.done == []
+    operator.converge()
+    assert differences(operator) == []
+    after = _unmanaged(operator)
+    if count:
+        before.pop("insights", None)
+        after.pop("insights", None)
+    assert after == before
+
+
+@given(specs(), st.sampled_from(["", "k2/shop/AuroraCluster/other/u-2"]))
+@examples(10)
+def test_a_cluster_that_is_not_ours_is_never_touched(wanted: dict[str, Any], tag: str) -> None:
+    maker = Operator(_immediate(wanted), consent=True)
+    maker.converge()
+    assert maker.world.cluster is not None
+    theirs = replace(maker.world, cluster=replace(maker.world.cluster, tags={OWNER_TAG: tag} if tag else {}))
+    operator = Operator({**wanted, "adopt": True} if tag else wanted, world=theirs)
+    for _ in range(3):
+        found = operator.one_pass()
+        assert found.steps == ()
+        assert [r.reason for r in found.refusals] == ["NotOwned" if tag else "AlreadyExists"]
+        operator.time()
+    operator.absent = True
+    assert operator.one_pass().gone
+    assert operator.world == theirs
+
+
+@pytest.mark.parametrize("policy", ["Snapshot", "Retain", "Delete"])
+@given(data=st.data())
+@examples(12)
+def test_removal_keeps_what_must_be_kept_and_ends(policy: str, data: st.DataObject) -> None:
+    wanted = data.draw(specs(deletionPolicy=policy))
+    operator = Operator(wanted, consent=True)
+    events = data.draw(st.lists(EVENTS.filter(lambda e: e[0] != "edit"), max_size=5))
+    for event, value in events:
+        live(operator, [wanted], event, value)
+    operator.refusing.clear()
+    existed = operator.world.cluster is not None
+    operator.absent = True
+    protected = existed and policy != "Retain" and operator.spec.deletion_protection is not False
+    for _ in range(60):
+        found = operator.one_pass()
+        if found.gone:
+            break
+        cluster = operator.world.cluster
+        if protected and cluster is not None and cluster.deletion_protection and not found.waits:
+            assert [r.reason for r in found.refusals] == ["DeletionProtected"]
+            assert not [s for s in operator.done if s.operation.startswith("DeleteDB")]
+            operator.world = replace(operator.world, cluster=replace(cluster, deletion_protection=False))
+        operator.time()
+    assert found.gone
+    world = operator.world
+    if not existed:
+        assert world.snapshots == {}
+    elif policy == "Retain":
+        assert world.cluster is not None
+        assert OWNER_TAG not in world.cluster.tags
+        assert world.snapshots == {}
+    else:
+        assert world.cluster is None
+        assert (world.instances, world.groups, world.subnet_groups, world.scaling) == ({}, {}, {}, ())
+        assert len(world.snapshots) == (policy == "Snapshot")
+
+
+@pytest.mark.parametrize("readers", [0, 1, 2])
+@given(st.integers(0, 3), st.booleans(), st.lists(st.sampled_from(sorted(MEDDLING)), max_size=3))
+@examples(20)
+def test_scaling_in_leaves_the_writer_whoever_it_is(
+    readers: int, before: int, foreign: bool, meddling: list[str]
+) -> None:
+    operator = Operator(spec(instances={"class": "db.t4g.medium", "readers": before + readers}), consent=True)
+    operator.converge()
+    for what in [*meddling, *(["a reader by hand"] if foreign else []), "a failover"]:
+        operator.world = meddle(operator.world, what)
+    writer = operator.writer
+    operator.change(
+        instances={"class": "db.t4g.medium", "readers": readers},
+        maintenance={"window": "sun:05:00-sun:06:00", "apply": "InWindow"},
+    )
+    for _ in range(20):
+        operator.one_pass()
+        operator.time()
+    assert operator.writer == writer, "outside the window nobody fails over, and nobody deletes the writer"
