@@ -76,8 +76,20 @@ def make(account: Account, name: str) -> None:
         SubnetIds=["subnet-a", "subnet-b", "subnet-c"],
         Tags=TAGS,
     )
+    # TLS is required of every cluster, and Aurora's default for this version does not ask for it.
+    group = {"DBClusterParameterGroupName": name}
+    account(
+        "create_db_cluster_parameter_group",
+        **group,
+        DBParameterGroupFamily="aurora-postgresql15",
+        Description="bench",
+        Tags=TAGS,
+    )
+    parameter = {"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}
+    account("modify_db_cluster_parameter_group", **group, Parameters=[parameter])
     account(
         "create_db_cluster",
+        **group,
         DBClusterIdentifier=name,
         Engine="aurora-postgresql",
         EngineVersion="15.10",
@@ -140,6 +152,7 @@ def remove(account: Account, shapes: dict[str, int]) -> None:
         time.sleep(1)
     for name in shapes:
         rds.delete_db_subnet_group(DBSubnetGroupName=name)
+        rds.delete_db_cluster_parameter_group(DBClusterParameterGroupName=name)
 
 
 def main() -> None:
