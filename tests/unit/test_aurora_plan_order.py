@@ -461,6 +461,24 @@ def test_a_referenced_group_of_the_new_family_comes_with_the_upgrade() -> None:
     assert step.parameters["DBInstanceParameterGroupName"] == "theirs-16"
 
 
+def test_a_major_upgrade_does_not_drop_what_somebody_else_set_in_a_group() -> None:
+    operator = theirs()
+    operator.change(allowMajorUpgrade=True, engine=POSTGRESQL_16, maintenance=NOW)
+    for _ in range(3):
+        operator.one_pass()
+        operator.time()
+    operator.approved = operator.plan().hash
+    found = operator.plan()
+    assert found.runnable == ()
+    assert [r.sentence for r in found.refusals] == [
+        "The major upgrade cannot keep the cluster parameter group theirs, which is of an older family: "
+        "name one of aurora-postgresql16 in spec.parameterGroups.cluster, for example default.aurora-postgresql16."
+    ]
+    operator.change(parameterGroups={"cluster": "default.aurora-postgresql16"})
+    assert [s.operation for s in operator.plan().runnable] == ["ModifyDBCluster"]
+    assert operator.converge().empty
+
+
 def test_where_aws_offers_nothing_or_nothing_is_known_of_it_the_sentence_says_so() -> None:
     operator = settled(allowMajorUpgrade=True)
     operator.change(engine={"type": "AuroraPostgreSQL", "version": "17"})

@@ -288,7 +288,10 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
                 found.refusals += values.refusals
                 before = groups.group_steps(desired, observed, family, values)
             ready = known is not None and not values.refusals and not groups.missing(desired, observed, family, values)
-        parameters |= _groups_of(desired, observed, cluster, family, values)
+        moved, unknown = _groups_of(desired, observed, cluster, family, values)
+        parameters |= moved
+        found.refusals += unknown
+        ready = ready and not unknown
     kind = "major version" if major else "version"
     step = Step(
         "rds",
@@ -309,20 +312,31 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
 
 def _groups_of(
     desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted
-) -> dict[str, str]:
-    """The groups with which a major upgrade is asked for: where a group is not AWS's default, AWS wants one of the new family."""
-    of_instances = [i.parameter_group for i in observed.instances.values()]
-    found = {}
+) -> tuple[dict[str, str], list[Refusal]]:
+    """The groups with which a major upgrade is asked for, by parameter: where one in force is not AWS's default, AWS wants one of the new family.
+
+    Only our own gives way to the default by itself: what somebody else set in theirs would be lost without a word.
+    """
+    of_instances = sorted({i.parameter_group for i in observed.instances.values()})
+    found, refusals = {}, []
     for level, parameter, in_force in (
         (CLUSTER, "DBClusterParameterGroupName", [cluster.parameter_group]),
         (INSTANCE, "DBInstanceParameterGroupName", of_instances),
     ):
         name = groups.name_of(desired, level, family, values.level(level), "")
-        if name is None and any(g and not g.startswith(groups.DEFAULT) for g in in_force):
-            name = groups.DEFAULT + family
+        custom = [g for g in in_force if g and not g.startswith(groups.DEFAULT)]
+        ours = groups.managed(desired) and all(g.startswith(desired.own_parameter_group("")) for g in custom)
         if name is not None:
             found[parameter] = name
-    return found
+        elif custom and ours:
+            found[parameter] = groups.DEFAULT + family
+        elif custom:
+            sentence = (
+                f"The major upgrade cannot keep the {level} parameter group {custom[0]}, which is of an older family: "
+                f"name one of {family} in spec.parameterGroups.{level}, for example {groups.DEFAULT}{family}."
+            )
+            refusals.append(Refusal(Reason.INVALID, sentence))
+    return found, refusals
 
 
 def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -> list[Step]:
