@@ -424,6 +424,13 @@ def test_warm_throughput_that_aws_raised_by_itself_is_as_asked() -> None:
     assert planned(operator).empty
 
 
+def test_caps_of_an_index_are_held_where_the_capacity_of_the_table_is_not_managed() -> None:
+    capped = {**INDEX, "capacity": {"maxReadUnits": 10}}
+    operator = settled({"globalIndexes": [capped]})
+    operator.edit(manifest(globalIndexes=[{**INDEX, "capacity": {"maxReadUnits": 20}}])["spec"])
+    assert only(planned(operator)).summary == "set on-demand caps: index by-status 10/none to 20/none read/write"
+
+
 # Creation
 
 

@@ -70,7 +70,8 @@ def _protection(desired: Desired, table: Table) -> list[Step]:
 def _capacity(desired: Desired, table: Table) -> list[Step]:
     capacity = desired.spec.capacity
     if capacity is None:
-        return []
+        # The mode and the table's own units are not managed; what the spec says of an index is.
+        return _units(desired, table) if table.billing == PROVISIONED else []
     if capacity.mode is CapacityMode.ON_DEMAND:
         if table.billing == ON_DEMAND:
             return []
@@ -86,10 +87,9 @@ def _capacity(desired: Desired, table: Table) -> list[Step]:
 def _units(desired: Desired, table: Table) -> list[Step]:
     """Provisioned units of the table and its indexes in one request, since AWS takes them so and counts it as one change."""
     capacity = desired.spec.capacity
-    assert capacity is not None
     body: dict[str, Any] = {}
     words: list[str] = []
-    wanted = _wanted_units(table.units, capacity.read, capacity.write)
+    wanted = _wanted_units(table.units, capacity.read, capacity.write) if capacity else table.units
     if wanted != table.units:
         body["ProvisionedThroughput"] = _throughput(wanted)
         words.append(_units_words("table", table.units, wanted))
@@ -134,7 +134,7 @@ def _throughput(units: Units) -> dict[str, int]:
 
 def _caps(desired: Desired, table: Table) -> list[Step]:
     capacity = desired.spec.capacity
-    if capacity is None or capacity.mode is not CapacityMode.ON_DEMAND or table.billing != ON_DEMAND:
+    if table.billing != ON_DEMAND or (capacity is not None and capacity.mode is not CapacityMode.ON_DEMAND):
         return []
     body: dict[str, Any] = {}
     words: list[str] = []
