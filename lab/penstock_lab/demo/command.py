@@ -20,7 +20,7 @@ from .. import processes
 from ..aws.client import LabAWSError
 from ..lab import Lab
 from ..state import LabError, State
-from . import opening, tables
+from . import clusters, crash, opening, tables
 from .stage import NotHeld, Stage
 
 
@@ -39,8 +39,14 @@ CHAPTERS = (
     Chapter("An edit becomes a plan, and then a change", tables.edit),
     Chapter("What somebody else deletes comes back", tables.drift),
     Chapter("Mistakes are refused with sentences", tables.refusal),
-    Chapter("Killed in the middle of a creation", tables.crash),
     Chapter("Deleted with a final backup, and restored from it", tables.restore),
+    Chapter("A manifest becomes an Aurora cluster", clusters.creation),
+    Chapter("What somebody does in the console is seen, and set back", clusters.console),
+    Chapter("A larger class waits for its window, or goes reader by reader", clusters.classes),
+    Chapter("Readers come and go, the writer stays", clusters.scaling),
+    Chapter("Killed in the middle of two creations", crash.creation),
+    Chapter("Deleted with a final snapshot, and restored from it", clusters.restore),
+    Chapter("A cluster with four mistakes", clusters.refusal),
 )
 
 
@@ -116,8 +122,8 @@ def _tell_failure(stage: Stage, chapter: Chapter, failure: Exception) -> None:
         console.print(Text.assemble(("    ✘ ", "bold red"), str(failure)))
     if stage.has_lab:
         with _best_effort():
-            console.print("\nThe tables:")
-            stage.show(stage.lab.kubectl("get", "ddb", "-A", "-o", "wide", check=False).stdout)
+            console.print("\nThe objects:")
+            stage.show(stage.lab.kubectl("get", "ddb,aurora", "-A", "-o", "wide", check=False).stdout)
         with _best_effort():
             log = stage.lab.operator_logs()[-1]
             console.print("\nThe operator's last words:")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from typing import Any
 
 from ..state import checkout
+from . import objects
 from .stage import NotHeld, Stage
 
 SAMPLES = "manifests/samples"
@@ -22,7 +22,9 @@ def creation(stage: Stage) -> None:
     stage.say(
         "Three manifests are applied: the least that a table needs, one with nearly everything, one with autoscaling."
     )
-    stage.shell(f"kubectl apply -f {SAMPLES}/")
+    stage.shell(
+        "kubectl apply " + " ".join(f"-f {SAMPLES}/{name}.yaml" for name in ("minimal", "orders", "provisioned"))
+    )
     stage.shell("kubectl wait --for=condition=Ready ddb --all --timeout=60s")
     stage.shell("kubectl get ddb")
     stage.say("Every step was told on the object.")
@@ -58,16 +60,7 @@ def edit(stage: Stage) -> None:
     stage.say("Applied. The plan stands on the object; the index is filled from the items that are there.")
     stage.shell(f"kubectl apply -f {after}")
     _show_plan(stage)
-    seen: list[str] = []
-
-    def follow() -> tuple[bool, str]:
-        synced = _condition(stage, "orders", "Synced")
-        if synced.get("message") and synced["message"] not in seen:
-            seen.append(synced["message"])
-            stage.note(f"Synced={synced['status']:5} {synced['reason']}: {synced['message']}")
-        return synced.get("status") == "True" and _is_settled(stage, "orders"), str(seen)
-
-    stage.until("the table is as the manifest says", follow, 60)
+    seen = stage.until("the table is as the manifest says", objects.following(stage, "ddb", "orders"), 60)
     stage.holds("the backfill was told on the object as it went", any("by-carrier" in line for line in seen), seen)
     index = _index(stage, "by-carrier")
     stage.holds("AWS has the index, and it is Active", index.get("IndexStatus") == "ACTIVE", index)
@@ -78,7 +71,7 @@ def edit(stage: Stage) -> None:
     )
     stage.holds(
         "the table served all the while (Ready never left True)",
-        _condition(stage, "orders", "Ready")["status"] == "True",
+        objects.condition(stage, "ddb", "orders", "Ready")["status"] == "True",
     )
 
 
@@ -99,7 +92,7 @@ def drift(stage: Stage) -> None:
     )
     stage.until(
         "the table is as the manifest says",
-        lambda: (_condition(stage, "orders", "Synced").get("status") == "True", _condition(stage, "orders", "Synced")),
+        lambda: objects.synced(stage, "ddb", "orders"),
         30,
     )
     told = stage.shell("kubectl get events --field-selector reason=DriftCorrected")
@@ -109,55 +102,11 @@ def drift(stage: Stage) -> None:
 def refusal(stage: Stage) -> None:
     """Mistakes are refused by the API server, with sentences."""
     stage.say("A manifest with three mistakes: a cap of 0, expiry by a key attribute, a budget in words.")
-    calls = _calls_of(stage, "carts")
     told = stage.shell(f"kubectl apply -f {SAMPLES}/bad/three-mistakes.yaml", code=1)
     fields = ("spec.capacity.maxReadUnits", "spec.ttl", "spec.cost.monthlyBudget")
     stage.holds("all three are refused at once, each with what to write instead", all(f in told for f in fields), told)
     gone = stage.lab.kubectl("get", "ddb", "carts", check=False).returncode != 0
-    stage.holds(
-        "nothing was stored, and AWS was asked for nothing", gone and not calls and not _calls_of(stage, "carts")
-    )
-
-
-def crash(stage: Stage) -> None:
-    """kill -9 in the middle of a creation: the next process finishes it, and nothing happens twice."""
-    stage.say(
-        "A table is applied, and the operator is killed -9 while AWS makes it: CreateTable is sent, and nothing after it."
-    )
-    manifest = stage.write("invoices.yaml", _INVOICES)
-    before = stage.lab.operator_pid
-    stage.shell(f"kubectl apply -f {manifest}")
-    stage.until(
-        "AWS has taken CreateTable, and the object says so",
-        lambda: (bool(_object(stage, "invoices").get("status", {}).get("tableArn")), _operations(stage, "invoices")),
-        20,
-    )
-    pid = stage.lab.operator_pid
-    if pid is None or pid != before:
-        raise NotHeld(f"the operator that leads is still process {before}", f"it is {pid}")
-    stage.shell(f"kill -9 {pid}")
-    status = stage.lab.boto("dynamodb").describe_table(TableName="invoices")["Table"]["TableStatus"]
-    stage.holds(
-        "the operator is dead while the table is still CREATING", status == "CREATING" and not _alive(pid), status
-    )
-    stage.say(
-        "The node starts the container again. It waits until the dead one's Lease has run out (15 s), and goes on."
-    )
-    stage.shell("kubectl wait --for=condition=Ready ddb/invoices --timeout=60s")
-    stage.shell("kubectl -n penstock-system get pods")
-    stage.shell("kubectl -n penstock-system get lease penstock-operator")
-    operations = _operations(stage, "invoices")
-    stage.note(f"what AWS was asked for, in order: {', '.join(operations)}")
-    stage.holds("another process did it", stage.lab.operator_pid not in (None, pid), stage.lab.operator_pid)
-    stage.holds("exactly one CreateTable was sent", operations.count("CreateTable") == 1, operations)
-    stage.until(
-        "expiry, recovery and tags are as the manifest says",
-        lambda: (
-            _condition(stage, "invoices", "Synced").get("status") == "True",
-            _condition(stage, "invoices", "Synced"),
-        ),
-        30,
-    )
+    stage.holds("nothing was stored, and AWS was asked for nothing", gone and not objects.calls(stage, "carts"))
 
 
 def restore(stage: Stage) -> None:
@@ -186,8 +135,8 @@ def restore(stage: Stage) -> None:
     stage.until(
         "the object says that it is being restored",
         lambda: (
-            _condition(stage, "orders", "Ready").get("reason") == "Restoring",
-            _condition(stage, "orders", "Ready"),
+            objects.condition(stage, "ddb", "orders", "Ready").get("reason") == "Restoring",
+            objects.condition(stage, "ddb", "orders", "Ready"),
         ),
         10,
     )
@@ -198,7 +147,7 @@ def restore(stage: Stage) -> None:
     stage.holds("every item is back, byte for byte", items == again and len(again) == _ORDERS, len(again))
     stage.until(
         "what a restore does not bring (expiry, recovery, tags, stream) is as the manifest says",
-        lambda: (_condition(stage, "orders", "Synced").get("status") == "True", _condition(stage, "orders", "Synced")),
+        lambda: objects.synced(stage, "ddb", "orders"),
         60,
     )
 
@@ -207,28 +156,12 @@ def _show_plan(stage: Stage) -> None:
     """The plan as it stands on the object, from the moment that the operator has put it there."""
 
     def waits() -> tuple[bool, object]:
-        plan = _object(stage, "orders").get("status", {}).get("plan")
+        plan = objects.status(stage, "ddb", "orders").get("plan")
         return bool(plan and plan.get("steps")), plan
 
     stage.until("the plan stands on the object", waits, 20)
     stage.shell("kubectl get ddb orders -o jsonpath='{.status.plan}' | python3 -m json.tool")
 
-
-_INVOICES = """\
-apiVersion: penstock.dev/v1alpha1
-kind: DynamoTable
-metadata:
-  name: invoices
-spec:
-  key:
-    partition: {name: invoiceId, type: String}
-  globalIndexes:
-  - name: by-customer
-    partition: {name: customerId, type: String}
-    projection: {type: All}
-  ttl: {attribute: expiresAt}
-  tags: {team: billing}
-"""
 
 _INDEX = """\
   - name: by-carrier
@@ -307,37 +240,3 @@ def _count(stage: Stage, index: str, attribute: str, value: str) -> int:
 def _index(stage: Stage, name: str) -> dict[str, Any]:
     table = stage.lab.boto("dynamodb").describe_table(TableName=TABLE)["Table"]
     return next((i for i in table.get("GlobalSecondaryIndexes", ()) if i["IndexName"] == name), {})
-
-
-def _object(stage: Stage, name: str) -> dict[str, Any]:
-    found = stage.lab.kubectl("get", "ddb", name, "-o", "json", check=False)
-    return json.loads(found.stdout) if found.returncode == 0 else {}
-
-
-def _condition(stage: Stage, name: str, kind: str) -> dict[str, str]:
-    conditions = _object(stage, name).get("status", {}).get("conditions", ())
-    return next((c for c in conditions if c["type"] == kind), {})
-
-
-def _is_settled(stage: Stage, name: str) -> bool:
-    obj = _object(stage, name)
-    return obj["metadata"]["generation"] == obj.get("status", {}).get("observedGeneration")
-
-
-def _calls_of(stage: Stage, table: str) -> list[dict[str, Any]]:
-    """The requests for one table, in order. A key is the table's name, or an ARN that holds it."""
-    log = stage.lab.aws.calls(log=True)["log"]
-    return [call for call in log if call["key"] == table or f"table/{table}" in call["key"]]
-
-
-def _operations(stage: Stage, table: str) -> list[str]:
-    return [call["operation"].rpartition(".")[2] for call in _calls_of(stage, table)]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        return stat.read().rpartition(")")[2].split()[0] not in "ZX"
