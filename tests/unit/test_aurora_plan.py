@@ -523,6 +523,15 @@ def test_a_static_parameter_is_a_step_and_its_reboots_are_others_readers_first_o
     assert {s.effect for s in operator.done[1:]} == {RESTART}
 
 
+def test_a_parameter_that_somebody_else_set_in_our_group_stays() -> None:
+    operator = settled(parameters={"log_min_duration_statement": "500"})
+    theirs = {
+        k: replace(g, values={**g.values, "rds.logical_replication": "1"}) for k, g in operator.world.groups.items()
+    }
+    operator.world = replace(operator.world, groups=theirs)
+    assert operator.plan().empty
+
+
 def test_a_parameter_of_instances_alone_makes_a_group_of_instances() -> None:
     operator = settled(parameters={"max_connections": "200"})
     assert cluster(operator).parameter_group == "default.aurora-postgresql15"

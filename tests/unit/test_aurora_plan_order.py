@@ -310,6 +310,16 @@ def test_a_writer_alone_is_changed_without_a_failover() -> None:
     assert short(operator.plan()) == [(f"change the class of {ONE} from db.t4g.medium to db.r6g.large", When.NOW)]
 
 
+def test_a_writer_that_nobody_could_relieve_is_not_changed_when_aws_refuses_the_failover() -> None:
+    operator = settled(instances=instances(1), maintenance=NOW)
+    on_instance(operator, TWO, instance_class="db.r6g.large")
+    operator.change(instances=instances(1, "db.r6g.large"))
+    refused(operator, f"fail over from {ONE} to {TWO}, so that the class of {ONE} can change")
+    found = operator.plan()
+    assert [s.operation for s in found.steps] == ["FailoverDBCluster", "ModifyDBInstance"]
+    assert found.runnable == ()
+
+
 @pytest.mark.parametrize("what", ["class", "reboot"])
 def test_a_writer_waits_for_a_reader_whose_step_aws_refused(what: str) -> None:
     operator = settled(instances=instances(1), maintenance=NOW, parameters={"rds.logical_replication": "1"})
@@ -354,6 +364,18 @@ def test_of_two_disturbances_of_the_whole_cluster_one_goes_first() -> None:
     operator = settled(maintenance=NOW, engine={"type": "AuroraPostgreSQL", "version": "15.4"})
     operator.change(network={"port": 7000}, engine={"type": "AuroraPostgreSQL", "version": "15.10"})
     assert [s.when for s in operator.plan().steps] == [When.NOW, When.LATER]
+    operator.converge()
+    assert operator.refused == []
+
+
+def test_what_comes_after_a_disturbance_of_the_cluster_waits_for_its_end() -> None:
+    operator = settled(maintenance=NOW)
+    operator.change(network={"port": 7000}, storage={"type": "IOOptimized"}, instances=instances(2))
+    assert short(operator.plan()) == [
+        ("set port 5432 → 7000", When.NOW),
+        ("set storage Standard → IOOptimized", When.LATER),
+        (f"make instance {THREE} (db.t4g.medium)", When.LATER),
+    ]
     operator.converge()
     assert operator.refused == []
 
