@@ -117,7 +117,18 @@ def waits(desired: Desired, observed: Observed, cluster: Cluster, now: datetime)
         found.append(Wait(Reason.FAILING_OVER, f"{name} has no writer at the moment.", 5.0))
     elif not found and missing:
         found.append(Wait(Reason.PROGRESSING, f"Reading the instances {', '.join(sorted(missing))}.", 5.0))
+    elif not found:
+        found += _applying(observed, cluster)
     return found
+
+
+def _applying(observed: Observed, cluster: Cluster) -> list[Wait]:
+    """Only when the new parameters are in force is it known whether one of them still waits for a reboot."""
+    names = {m.identifier for m in cluster.members if m.parameter_status == "applying"}
+    names |= {i.identifier for i in observed.instances.values() if i.parameter_apply_status == "applying"}
+    if not names:
+        return []
+    return [Wait(Reason.UPDATING, f"AWS applies the changed parameters to {', '.join(sorted(names))}.", 5.0)]
 
 
 def window_wait(desired: Desired, cluster: Cluster, step: Step, now: datetime) -> Wait:

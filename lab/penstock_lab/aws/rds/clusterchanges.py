@@ -349,7 +349,8 @@ def pending_steps(store: Store, cluster: Cluster) -> list[Step]:
         def taken(at: float) -> None:
             if name in waiting:
                 setattr(cluster, attribute, waiting.pop(name))
-                if name == "StorageType":
+                if name == "StorageType" and cluster.storage == "aurora-iopt1":
+                    # Going back to standard storage is free at any time, and counts for nothing.
                     cluster.storage_changed = at
 
         return taken

@@ -367,7 +367,7 @@ def describe(store: Store, cluster: Cluster, now: float | None = None) -> dict[s
     }
     if cluster.logs:
         answer["EnabledCloudwatchLogsExports"] = cluster.logs
-    if cluster.storage_changed is not None and cluster.storage == "aurora-iopt1":
+    if cluster.storage_changed is not None:
         answer["IOOptimizedNextAllowedModificationTime"] = cluster.storage_changed + settings.rds_iopt_interval_s
     if cluster.serverless:
         answer["ServerlessV2ScalingConfiguration"] = cluster.serverless
