@@ -426,6 +426,27 @@ def test_a_quiet_change_waits_while_the_cluster_is_busy_and_needs_no_window() ->
     assert found.waits[0].reason == Reason.BACKING_UP
 
 
+def test_an_instance_takes_one_change_at_a_time() -> None:
+    operator = settled()
+    operator.change(
+        instances=instances(1, overrides=[{"ordinal": 2, "promotionTier": 0}]), network={"publiclyAccessible": True}
+    )
+    apart = [f"instance {TWO}: set promotion tier 1 → 0", f"instance {TWO}: set public address on"]
+    theirs = [s for s in operator.plan().steps if s.parameters["DBInstanceIdentifier"] == TWO]
+    assert [s.summary for s in theirs] == [f"{apart[0]}; public address on"]
+    operator.refusing = {theirs[0].summary: 1}
+    operator.one_pass()
+    assert operator.refused[1:] == []
+    on_instance(operator, TWO, status="available")
+    operator.world = replace(operator.world, ends={})
+    on_instance(operator, TWO, tier=1, publicly_accessible=False)
+    operator.now += timedelta(hours=1)
+    mine = [(s.summary, s.when) for s in operator.plan().steps if s.parameters["DBInstanceIdentifier"] == TWO]
+    assert mine == [(apart[0], When.NOW), (apart[1], When.LATER)]
+    on_instance(operator, TWO, status="rebooting")
+    assert [s for s in operator.plan().runnable if s.parameters["DBInstanceIdentifier"] == TWO] == []
+
+
 def test_a_combined_request_that_was_refused_is_asked_for_part_by_part() -> None:
     operator = settled(backup={"retentionDays": 1})
     operator.change(backup={"retentionDays": 7}, deletionProtection=True, logs=["postgresql"])
