@@ -112,7 +112,7 @@ def classes(stage: Stage) -> None:
     stage.holds(
         "the cluster is Ready meanwhile, and AWS was asked for nothing", _ready(stage) and not _writes(stage)[mark:]
     )
-    stage.say("One more line in the manifest says that it is to be done at once.")
+    stage.say("One word in the manifest has it done at once: apply: Immediately.")
     writer, reader = _writer(stage), next(i for i in _instances(stage) if i != _writer(stage))
     manifest = stage.write("ledger.yaml", _replaced(text, "apply: InWindow", "apply: Immediately"))
     stage.shell(f"kubectl apply -f {manifest}")
@@ -146,7 +146,12 @@ def scaling(stage: Stage) -> None:
         f'rds.failover_db_cluster(DBClusterIdentifier="{CLUSTER}", TargetDBInstanceIdentifier="{last}")',
         lambda: stage.lab.boto("rds").failover_db_cluster(DBClusterIdentifier=CLUSTER, TargetDBInstanceIdentifier=last),
     )
-    stage.until("it is the writer", lambda: (_writer(stage) == last, _writer(stage)), 10)
+
+    def told() -> tuple[bool, object]:
+        named = objects.status(stage, "aurora", "ledger").get("writer")
+        return named == last == _writer(stage) and _ready(stage), named
+
+    stage.until("it is the writer, and the object says so", told, 10)
     stage.shell("kubectl get aurora ledger")
     stage.say("One reader again.")
     mark = len(_writes(stage))
@@ -154,7 +159,7 @@ def scaling(stage: Stage) -> None:
     stage.until("two instances are left", lambda: (len(_instances(stage)) == 2, sorted(_instances(stage))), 40)
     stage.until("AWS is as the spec says", lambda: objects.synced(stage, "aurora", "ledger"), 20)
     stage.shell(
-        "kubectl get aurora ledger -o jsonpath='{range .status.members[*]}{.name}  {.role}  {.class}  {.zone}{\"\\n\"}{end}'"
+        "kubectl get aurora ledger -o jsonpath='{range .status.members[*]}{.name}  {.role}  {.class}{\"\\n\"}{end}'"
     )
     gone = [key for operation, key in _writes(stage)[mark:] if operation == "DeleteDBInstance"]
     stage.holds(

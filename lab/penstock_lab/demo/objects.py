@@ -26,11 +26,12 @@ def condition(stage: Stage, resource: str, name: str, kind: str) -> dict[str, st
 
 
 def synced(stage: Stage, resource: str, name: str) -> tuple[bool, dict[str, str]]:
-    """For `Stage.until`: whether AWS is as the newest spec says, and the condition that says so."""
+    """For `Stage.until`: whether AWS is as the newest spec says, and the condition that says so; {} until it speaks of that spec."""
     obj = get(stage, resource, name)
     told = next((c for c in obj.get("status", {}).get("conditions", ()) if c["type"] == "Synced"), {})
-    newest = told.get("observedGeneration") == obj.get("metadata", {}).get("generation")
-    return newest and told.get("status") == "True", told
+    if told.get("observedGeneration") != obj.get("metadata", {}).get("generation"):
+        return False, {}
+    return told.get("status") == "True", told
 
 
 def following(stage: Stage, resource: str, name: str) -> Callable[[], tuple[bool, list[str]]]:
@@ -39,7 +40,7 @@ def following(stage: Stage, resource: str, name: str) -> Callable[[], tuple[bool
 
     def look() -> tuple[bool, list[str]]:
         held, told = synced(stage, resource, name)
-        if told.get("message") and told["message"] not in seen:
+        if told and told["message"] not in seen:
             seen.append(told["message"])
             stage.note(f"Synced={told['status']:5} {told['reason']}: {told['message']}")
         return held, seen
