@@ -188,8 +188,10 @@ class Facets:
         named = [g for g in (kept.cluster, kept.instance) if g and self._is_ours(g)] if kept is not None else []
         if not named and not self._manages_parameters:
             return {}
+        # A group of instances that was ever in force still is; without a status nobody told.
+        of_instances = kept is None or (kept.instance is not None and self._is_ours(kept.instance))
         found = {}
-        for level in _GROUP_READS:
+        for level in ("cluster", "instance") if of_instances else ("cluster",):
             names: list[ParameterGroup] = await self._facet(f"groups-left:{level}", partial(self._list, level)) or []
             for group in names:
                 known = self.memory.get(group_facet(level, group.name))
