@@ -1,13 +1,19 @@
-"""The hand-written pages keep step with the code: reasons, metrics, options, fields and links."""
+"""The hand-written pages keep step with the code: reasons, metrics, options, fields, states, cycles and links."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from prometheus_client import REGISTRY
 
+from penstock.api.auroracluster import AuroraClusterSpec
 from penstock.api.conditions import Reason
 from penstock.api.dynamotable import DynamoTableSpec
+from penstock.api.model import ApiModel
+from penstock.aurora import facets, report, states
+from penstock.aurora.inventory import InventoryCycles
 from penstock.cli import run
 from penstock.engine import metrics
 from penstock.engine.errors import PACES
@@ -49,9 +55,93 @@ def test_every_option_that_the_table_of_settings_names_exists():
 
 
 def test_every_field_of_the_spec_stands_in_the_table_of_fields():
-    section = ARCHITECTURE.split("\n## Every field", 1)[1].split("\n## ", 1)[0]
+    section = ARCHITECTURE.split("\n## Every field, its AWS call", 1)[1].split("\n## ", 1)[0]
     for field in DynamoTableSpec.model_fields.values():
         assert f"`{field.alias}" in section, field.alias
+
+
+def test_every_field_of_a_cluster_stands_in_its_table_as_a_whole_or_part_by_part():
+    table = rows(ARCHITECTURE, "Every field of AuroraCluster, its AWS call, its effect")
+    named = {name for row in table for name in re.findall(r"`([A-Za-z.\[\]]+)`", row[0])}
+    missing = [path for path in _paths(AuroraClusterSpec) if not _stands(path, named)]
+    assert not missing
+    assert {name.replace("[]", "") for name in named} <= {*_paths(AuroraClusterSpec), *_wholes(AuroraClusterSpec)}
+
+
+def _stands(path: str, named: set[str]) -> bool:
+    """A field stands in the table under its own name, or what holds it does."""
+    parts = path.split(".")
+    plain = {name.replace("[]", "") for name in named}
+    return any(".".join(parts[:n]) in plain for n in range(1, len(parts) + 1))
+
+
+def _parts(annotation: Any) -> list[type[ApiModel]]:
+    """The model inside of an annotation: Model, Model | None, tuple[Model, ...]."""
+    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _parts(inner)]
+
+
+def _paths(model: type[ApiModel], before: str = "") -> Iterator[str]:
+    for field in model.model_fields.values():
+        inner = _parts(field.annotation)
+        if inner:
+            yield from _paths(inner[0], f"{before}{field.alias}.")
+        else:
+            yield f"{before}{field.alias}"
+
+
+def _wholes(model: type[ApiModel], before: str = "") -> Iterator[str]:
+    for field in model.model_fields.values():
+        for inner in _parts(field.annotation):
+            yield f"{before}{field.alias}"
+            yield from _wholes(inner, f"{before}{field.alias}.")
+
+
+def test_the_table_of_reads_of_rds_is_the_inventorys():
+    cycles = InventoryCycles()
+    told = {row[0].partition(",")[0]: row[1:] for row in rows(ARCHITECTURE, "What is read of RDS")}
+    hourly = 0
+    for operation, idle, hurried in (
+        ("DescribeDBClusters", cycles.clusters, cycles.hurried_clusters),
+        ("DescribeDBInstances", cycles.instances, cycles.hurried_instances),
+        ("DescribeEvents", cycles.events, cycles.hurried_events),
+    ):
+        assert told[operation][0].startswith(f"every {idle:g} s"), operation
+        assert told[operation][1] == f"every {hurried:g} s", operation
+        assert told[operation][2].split()[0] == f"{3600 / idle:g}", operation
+        hourly += round(3600 / idle)
+    assert told["DescribeDBInstances"][0] == f"every {cycles.instances:g} s a page, to {3 * cycles.instances:g} s"
+    section = ARCHITECTURE.split("\n## What is read of RDS\n", 1)[1].split("\n## ", 1)[0]
+    assert f"Together {hourly:,} calls an hour" in section
+    assert f"after {facets._CYCLE:g} s" in section
+    assert f"every {report._SECRET:g} s;" in next(
+        words[0] for name, words in told.items() if "passwordSecretRef" in name
+    )
+
+
+def test_the_table_of_states_is_the_codes():
+    seen = set()
+    for row in rows(ARCHITECTURE, "An Aurora cluster: its states"):
+        for state in re.findall(r"[a-z]+(?:-[a-z]+)*", row[0]):
+            if state in {*states.SERVING, *states._REASONS, *states.BROKEN}:
+                seen.add(state)
+                broken = state in states.BROKEN
+                reason = Reason.DEGRADED if broken else states.reason(state)
+                told = "True" if states.serves(state) else f"False, .*`{reason}`"
+                assert re.match(told, row[1]), (state, row[1])
+    assert seen >= {*states._REASONS} - {"restoring"}
+
+
+def test_the_usual_times_of_states_are_the_codes():
+    told = re.search(r"A transition that takes longer than AWS usually does \(([^;]+);", ARCHITECTURE)
+    assert told is not None
+    minutes = {}
+    for words, number, unit in re.findall(r"([a-z, -]+?) (\d+) (min|h)\b", told[1]):
+        for state in re.findall(r"[a-z-]+", words.replace(" and ", " ")):
+            minutes[state] = int(number) * (60 if unit == "h" else 1)
+    assert minutes.pop("everything") == minutes.pop("else") == states.OTHERWISE / 60
+    assert minutes == {s: t / 60 for s, t in states.USUAL.items() if t != states.OTHERWISE}
 
 
 def test_the_table_of_paces_is_the_codes():
