@@ -20,13 +20,14 @@ from penstock.api.parsing import parse
 from penstock.aws import dynamodb
 from penstock.aws.dynamodb import Insights, KmsKey, ScalingTarget
 from penstock.aws.errors import trouble
-from penstock.dynamo.kind import DynamoTables, owner
+from penstock.dynamo.kind import NAME, DynamoTables
 from penstock.dynamo.requests import POLICY_NAME
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import timestamp
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Outcome, Report
+from penstock.engine.owners import owner
 from penstock.engine.plan import Effect, Plan, Step, When
 from penstock.engine.queue import Priority
 
@@ -130,7 +131,7 @@ class Operator:
 
     @property
     def owner(self) -> str:
-        return owner(CLUSTER, self.obj)
+        return owner(CLUSTER, NAME, self.obj)
 
     @property
     def table(self) -> Table:

@@ -18,7 +18,8 @@ from virtual_time import elapsed, now, virtual
 
 from penstock.api.meta import FINALIZER, OWNER_TAG
 from penstock.dynamo.inventory import InventoryCycles
-from penstock.dynamo.kind import RESOURCE, DynamoTables, owner
+from penstock.dynamo.kind import NAME, RESOURCE, DynamoTables
+from penstock.engine.owners import owner
 
 SCHEMA = crd_schema("dynamotables")["properties"]["status"]
 INDEX = {"name": "by-status", "partition": {"name": "status", "type": "String"}, "projection": {"type": "All"}}
@@ -63,7 +64,7 @@ class Tables(Bench):
         self.aws.settle()
         obj = self.get(name)
         spec = parsed({**obj, "status": {}}).spec
-        return differences(self.aws, spec, self.aws.tables[name], owner(CLUSTER, obj)) == []
+        return differences(self.aws, spec, self.aws.tables[name], owner(CLUSTER, NAME, obj)) == []
 
 
 def _check(plural: str, event: str, obj: dict[str, Any]) -> None:

@@ -148,17 +148,22 @@ def _being(state: str, desired: Desired) -> str:
 
 
 def _words(state: str) -> str:
-    words = {
-        "creating": "being created",
-        "restoring": "being restored",
-        "modifying": "being modified",
-        "upgrading": "being upgraded",
-        "rebooting": "rebooting",
-        "failing-over": "failing over",
-        "deleting": "being deleted",
-        "backing-up": "being backed up",
+    passive = {
+        "creating": "created",
+        "restoring": "restored",
+        "modifying": "modified",
+        "upgrading": "upgraded",
+        "deleting": "deleted",
+        "backing-up": "backed up",
+        "resetting-master-credentials": "given new master credentials",
+        "maintenance": "maintained",
+        "renaming": "renamed",
     }
-    return f"{words.get(state, state.replace('-', ' '))} by AWS"
+    if state in passive:
+        return f"being {passive[state]} by AWS"
+    if state.startswith("configuring-"):
+        return f"being configured by AWS ({state.removeprefix('configuring-').replace('-', ' ')})"
+    return state.replace("-", " ")
 
 
 def _transition(name: str, state: str, observed: Observed, now: datetime) -> Wait:

@@ -29,6 +29,7 @@ from penstock.engine import conditions
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
 from penstock.engine.kube import Resource
+from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ class DynamoTables:
             uid=metadata["uid"],
             region=entry.region,
             table_name=table.table_name,
-            owner=owner(self._cluster, obj),
+            owner=owner(self._cluster, NAME, obj),
             spec=table.spec,
             status=table.status,
             generation=metadata.get("generation", 0),
@@ -174,14 +175,3 @@ def parse_status(status: dict[str, Any]) -> DynamoTableStatus:
         return DynamoTableStatus.model_validate({k: v for k, v in status.items() if k not in ("conditions", "plan")})
     except ValidationError:
         return DynamoTableStatus()
-
-
-def owner(cluster: str, obj: Object) -> str:
-    """The value of the owner tag: cluster/namespace/kind/name/uid, at most 256 characters as AWS allows for a tag.
-
-    A name that is too long is cut in the middle part; the uid, which decides, stays whole.
-    """
-    metadata = obj["metadata"]
-    uid = metadata["uid"]
-    head = f"{cluster}/{metadata['namespace']}/{NAME}/{metadata['name']}"
-    return f"{head[: 255 - len(uid)]}/{uid}"
