@@ -251,6 +251,20 @@ def test_a_reader_that_was_gone_is_made_again_and_told() -> None:
     assert step.told == ("Recreating", f"Instance {TWO} was gone; making it again.")
 
 
+def test_a_reader_that_is_being_deleted_is_made_again_under_its_name_and_a_lost_cluster_gets_an_instance_at_once() -> (
+    None
+):
+    operator = settled(instances=instances(2))
+    on_instance(operator, TWO, status="deleting")
+    assert operator.plan().steps == ()
+    operator.change(instances=instances(3))
+    assert only(operator.plan()).parameters["DBInstanceIdentifier"] == f"{NAME}-4"
+    for name in (ONE, TWO, THREE):
+        on_instance(operator, name, status="deleting")
+    operator.change(instances=instances(0))
+    assert only(operator.plan()).parameters["DBInstanceIdentifier"] == f"{NAME}-4"
+
+
 def test_what_autoscaling_made_is_not_counted_and_not_touched() -> None:
     scaled = instances(1, readerAutoscaling={"max": 4, "targetCPU": 70})
     operator = settled(instances=scaled, maintenance=NOW)

@@ -87,7 +87,8 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
     if wanted is None:
         # Readers are not managed, but a cluster without any instance serves nobody.
         wanted = max(1, len(there))
-    taken = set(observed.instances)
+    going = {n for n, i in observed.instances.items() if i.status == DELETING and there}
+    taken = set(observed.instances) - going
     placed = Counter(i.zone for i in observed.instances.values() if i.zone and i.status != DELETING)
     ordinal = 0
     for _ in range(wanted - len(there)):
@@ -95,6 +96,9 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
         while desired.instance(ordinal) in taken:
             ordinal += 1
         name = desired.instance(ordinal)
+        if name in going:
+            # It is made again under its own name, which an override may be for; while others serve there is time for that.
+            continue
         zone = _zone(desired, observed, name, ordinal, placed)
         if zone:
             placed[zone] += 1
