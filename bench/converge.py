@@ -61,7 +61,8 @@ class Api:
             # The API server closes connections that have been idle for a while.
             connection = self._local.connection = self.connect(timeout=60)
         self._local.used = time.monotonic()
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": kind})
         answer = connection.getresponse()
         data = json.loads(answer.read())
         if answer.status >= 300:
