@@ -18,7 +18,7 @@ def creation(stage: Stage) -> None:
     """kill -9 while AWS makes a table and a cluster: the next process finishes both, and nothing happens twice."""
     stage.say(
         "A table is applied, and a MySQL cluster with two readers, whose password is in a Secret. "
-        "The operator is killed -9 while AWS makes both: CreateTable and CreateDBCluster are sent, and nothing after them."
+        "The operator is killed -9 while AWS makes both, before any instance is asked for."
     )
     manifest = stage.write(f"{TABLE}.yaml", _INVOICES)
     before = stage.lab.operator_pid
@@ -28,9 +28,11 @@ def creation(stage: Stage) -> None:
     table = stage.lab.boto("dynamodb").describe_table(TableName=TABLE)["Table"]["TableStatus"]
     cluster = stage.lab.boto("rds").describe_db_clusters(DBClusterIdentifier=CLUSTER)["DBClusters"][0]["Status"]
     stage.holds(
-        "the operator is dead while the table is still CREATING and the cluster still creating",
-        (table, cluster) == ("CREATING", "creating") and not _alive(pid),
-        (table, cluster),
+        "the operator is dead while the table is still CREATING and the cluster still creating, without an instance",
+        (table, cluster) == ("CREATING", "creating")
+        and not _alive(pid)
+        and "CreateDBInstance" not in _operations(stage, CLUSTER),
+        (table, cluster, _operations(stage, CLUSTER)),
     )
     stage.say(
         "The node starts the container again. It waits until the dead one's Lease has run out (15 s), and goes on."
