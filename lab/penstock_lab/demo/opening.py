@@ -13,7 +13,17 @@ from ..state import State
 from .stage import Stage
 
 # AWS takes seconds to minutes for these; here long enough to be seen, and to be killed in the middle of.
-_AWS = {"table_create_s": 6.0, "index_create_s": 4.0, "backfill_items_per_s": 40.0, "rds_cluster_create_s": 3.0}
+_AWS = {
+    "table_create_s": 6.0,
+    "index_create_s": 4.0,
+    "backfill_items_per_s": 40.0,
+    "rds_cluster_create_s": 3.0,
+    "rds_cluster_delete_s": 1.0,
+    "rds_restore_s": 2.0,
+    "rds_instance_create_s": 2.0,
+    "rds_instance_class_s": 1.5,
+    "rds_instance_delete_s": 1.0,
+}
 # Seconds. The defaults (7 and 11 minutes) spare AWS; nobody wants to watch that long.
 _RESYNC = 10
 _ARGUMENTS = (f"--resync={_RESYNC}", f"--facet-resync={_RESYNC}")
