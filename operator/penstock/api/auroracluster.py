@@ -18,11 +18,11 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from penstock.api import auroracluster_forms as forms
 from penstock.api import auroracluster_rules as rules_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
-from penstock.api.forms import REGION, TIME, DeletionPolicy, Tags
+from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, between, problems
-from penstock.api.quantities import Duration, Money
+from penstock.api.quantities import Duration, Money, Quantity
 from penstock.api.windows import Window, daily, weekly
 
 MAX_READERS: Final = 15
@@ -320,11 +320,24 @@ class Objectives(ApiModel):
     """The most that a restore may lose."""
 
 
+class ExpectedUsage(ApiModel):
+    """What the cluster is expected to carry, for the estimate before there is any traffic."""
+
+    storage: Quantity | None = None
+    """The size of the volume, in bytes ("100Gi")."""
+    io_per_second: Annotated[StrictInt | StrictFloat, RATE] | None = None
+    """Requests a second to the volume, on average over the month."""
+    average_capacity: Annotated[StrictInt | StrictFloat, forms.ACU] | None = None
+    """Aurora capacity units of a serverless instance, on average over the month."""
+
+
 class Cost(ApiModel):
     """Money."""
 
     monthly_budget: Money | None = None
     """The most that the cluster should cost a month, in US dollars ("80")."""
+    expected_usage: ExpectedUsage | None = None
+    """What the estimate is made of."""
 
 
 class Hibernation(ApiModel):
@@ -403,7 +416,7 @@ class AuroraClusterSpec(ApiModel):
     objectives: Objectives | None = None
     """What the cluster must achieve."""
     cost: Cost | None = None
-    """Budget."""
+    """Budget and expected usage."""
     hibernation: Hibernation | None = None
     """The cluster is stopped and started by the clock."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from penstock.api.conditions import Condition
+from penstock.api.cost import CostStatus
 from penstock.api.model import StatusModel, Timestamp
 from penstock.api.plan import PlanStatus
 
@@ -158,30 +159,6 @@ class ObjectiveStatus(StatusModel):
     """What was reached when it mattered."""
     met: bool | None = None
     """Whether the target is reached."""
-
-
-class CostItem(StatusModel):
-    """One part of the cost."""
-
-    name: str
-    """What is paid for."""
-    monthly: str | None = None
-    """A month of it, in US dollars."""
-
-
-class CostStatus(StatusModel):
-    """Money, in US dollars."""
-
-    monthly_estimate: str | None = None
-    """What the declared shape costs a month."""
-    month_to_date: str | None = None
-    """What this month has cost."""
-    forecast: str | None = None
-    """What this month will have cost."""
-    breakdown: tuple[CostItem, ...] = ()
-    """The parts."""
-    price_source: str | None = None
-    """Where the prices come from, and their date."""
 
 
 class BindingStatus(StatusModel):

@@ -17,7 +17,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from penstock.api import dynamotable_rules
 from penstock.api.dynamotable_status import DynamoTableStatus
-from penstock.api.forms import REGION, TIME, DeletionPolicy, Tags
+from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, Says, between, problems
@@ -282,9 +282,9 @@ class Objectives(ApiModel):
 class ExpectedUsage(ApiModel):
     """What the table is expected to carry, for the estimate before there is any traffic."""
 
-    reads_per_second: Annotated[StrictInt | StrictFloat, dynamotable_rules.RATE] | None = None
+    reads_per_second: Annotated[StrictInt | StrictFloat, RATE] | None = None
     """Reads a second, on average over the month."""
-    writes_per_second: Annotated[StrictInt | StrictFloat, dynamotable_rules.RATE] | None = None
+    writes_per_second: Annotated[StrictInt | StrictFloat, RATE] | None = None
     """Writes a second, on average over the month."""
     item_size: Quantity | None = None
     """The size of an average item, in bytes ("1Ki")."""

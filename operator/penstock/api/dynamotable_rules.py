@@ -21,7 +21,6 @@ CAP = Says(
     "must be at least 1; leave the field out for no cap, or write -1 to remove a cap that was set before",
 )
 UNITS = between(1, None, "must be at least 1 capacity unit")
-RATE = Says("self >= 0.0", lambda rate: rate >= 0, "must not be negative")
 KMS_KEY = kms_key("alias/orders", "the key that AWS owns")
 BACKUP_ARN = matching(
     r"arn:aws[a-z-]{0,20}:dynamodb:[a-z0-9-]{1,30}:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}/backup/[a-zA-Z0-9_.-]{1,64}"

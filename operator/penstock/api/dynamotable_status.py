@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.api.conditions import Condition
+from penstock.api.cost import CostStatus
 from penstock.api.model import StatusModel, Timestamp
 from penstock.api.plan import PlanStatus
 
@@ -105,6 +106,8 @@ class DynamoTableStatus(StatusModel):
     """What the operator may remove: indexes and tags that came from the spec."""
     restore: Restore | None = None
     """The restore that made this table."""
+    cost: CostStatus | None = None
+    """Money."""
     plan: PlanStatus | None = None
     """What the operator would do next."""
     final_backup: FinalBackup | None = None

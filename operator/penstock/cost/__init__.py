@@ -1,0 +1,1 @@
+"""What databases cost: prices with their sources, and estimates that are pure arithmetic over them."""

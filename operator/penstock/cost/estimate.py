@@ -1,0 +1,162 @@
+"""An estimate: what is paid for, how much of it and at which price; the sum is exact, and what has no price is named. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any, Final
+
+from penstock.cost.prices import Catalogue
+
+CENT: Final = Decimal("0.01")
+# Texts on an object: beyond these digits nobody reads.
+_FINE = Decimal("0.0001")
+# A petabyte a second would still be rounded, not refused.
+_ROUNDING = Context(prec=60, rounding=ROUND_HALF_UP)
+MOVED: Final = Decimal("0.01")
+"""The part by which an amount must move before it is written again."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line: `quantity` of `unit` a month at `price` US dollars for `per` of them. monthly: exact, in US dollars."""
+
+    name: str
+    quantity: Decimal
+    unit: str
+    price: Decimal
+    per: int
+
+    @property
+    def monthly(self) -> Decimal:
+        return self.quantity * self.price / self.per
+
+    def as_status(self) -> dict[str, Any]:
+        """The line as an item of status.cost.breakdown."""
+        per = f" per {self.per:,}" if self.per > 1 else ""
+        return {
+            "name": self.name,
+            "quantity": plain(rounded(self.quantity, _FINE)),
+            "unit": self.unit,
+            "price": f"{plain(self.price)}{per}",
+            "monthly": money(self.monthly, _FINE),
+        }
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What something costs a month.
+
+    items: the lines. assumptions: what was taken to be so, a sentence each. missing: what is paid for and has no known price.
+    source: where the prices come from, with their date.
+    """
+
+    items: tuple[Item, ...]
+    assumptions: tuple[str, ...]
+    missing: tuple[str, ...]
+    source: str
+
+    @property
+    def exact(self) -> Decimal:
+        """The sum of the lines."""
+        return sum((i.monthly for i in self.items), Decimal(0))
+
+    @property
+    def monthly(self) -> Decimal | None:
+        """The sum to the cent; None when no line of what is paid for has a price."""
+        if not self.items and self.missing:
+            return None
+        return rounded(self.exact)
+
+    @property
+    def partial(self) -> bool:
+        """Whether something that is paid for is not in the sum."""
+        return bool(self.missing)
+
+    @property
+    def basis(self) -> str:
+        """The word of the annotation penstock.dev/cost-basis."""
+        return "Partial" if self.partial else "Estimate"
+
+    def as_status(self) -> dict[str, Any]:
+        """The estimate as status.cost."""
+        found: dict[str, Any] = {"basis": self.basis, "priceSource": self.source}
+        if self.monthly is not None:
+            found["monthlyEstimate"] = money(self.monthly)
+        if self.items:
+            found["breakdown"] = [i.as_status() for i in self.items]
+        if self.assumptions:
+            found["assumptions"] = list(self.assumptions)
+        if self.missing:
+            found["missing"] = list(self.missing)
+        return found
+
+
+@dataclass
+class Bill:
+    """Collects the lines of one estimate. today: against which a price is old."""
+
+    catalogue: Catalogue
+    today: date
+    _items: list[Item] = field(default_factory=list)
+    _assumptions: dict[str, None] = field(default_factory=dict)
+    _missing: dict[str, None] = field(default_factory=dict)
+
+    def add(self, name: str, key: str, quantity: Decimal) -> None:
+        """Add a line; what has no price is missing, unless there is none of it."""
+        price = self.catalogue.price(key)
+        if price is None:
+            if quantity:
+                self._missing[f"{name}: no price of {key} in {self.catalogue.region} is known"] = None
+            return
+        self._items.append(Item(name, quantity, price.unit, price.amount, price.per))
+        if not quantity:
+            return
+        if price.doubt:
+            self.assume(f"{name}: the price is {price.doubt}.")
+        if price.is_stale(self.today):
+            self.assume(f"{name}: the price is of {price.read_on.isoformat()}.")
+
+    def assume(self, sentence: str) -> None:
+        """Say what was taken to be so."""
+        self._assumptions[sentence] = None
+
+    def miss(self, what: str) -> None:
+        """Say what is paid for and not in the sum."""
+        self._missing[what] = None
+
+    def estimate(self) -> Estimate:
+        return Estimate(tuple(self._items), tuple(self._assumptions), tuple(self._missing), self.catalogue.source)
+
+
+def moved(before: Decimal | None, after: Decimal | None) -> bool:
+    """Whether an amount moved by more than 1 %, or came or went."""
+    if before is None or after is None:
+        return before is not after
+    return abs(after - before) > abs(before) * MOVED
+
+
+def rounded(amount: Decimal, step: Decimal = CENT) -> Decimal:
+    """Half away from zero, as a bill is rounded."""
+    return amount.quantize(step, context=_ROUNDING)
+
+
+def money(amount: Decimal, step: Decimal = CENT) -> str:
+    """An amount of US dollars as text, with two digits after the point at least: "53.29", "0.0004"."""
+    whole, _, digits = f"{rounded(amount, step):f}".partition(".")
+    text = f"{whole}.{digits.rstrip('0'):0<2}"
+    # Without the sign that a negative hair leaves on a zero.
+    return "0.00" if text == "-0.00" else text
+
+
+def delta(amount: Decimal) -> str:
+    """What a change adds to a month, for people: "+$53.29/month", "-$53.29/month"."""
+    shown = rounded(amount)
+    return f"{'-' if shown < 0 else '+'}${abs(shown):f}/month"
+
+
+def plain(number: Decimal) -> str:
+    """A number without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
