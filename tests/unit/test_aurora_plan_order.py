@@ -669,8 +669,19 @@ def test_somebody_elses_stop_is_told_and_left() -> None:
     on_cluster(operator, status="stopped")
     operator.change(backup={"retentionDays": 9})
     found = operator.plan()
-    assert found.steps == ()
-    assert (found.waits[0].reason, "set spec.stopped: false" in found.waits[0].sentence) == (Reason.STOPPED, True)
+    assert only(found).when is When.LATER
+    wait = found.waits[0]
+    assert (wait.reason, "set spec.stopped: false" in wait.sentence) == (Reason.STOPPED, True)
+    assert "1 change waits for that" in wait.sentence
+
+
+def test_an_edit_of_a_cluster_that_is_stopped_by_its_spec_is_told_and_waits() -> None:
+    operator = settled(stopped=True)
+    assert operator.plan().empty
+    operator.change(stopped=True, backup={"retentionDays": 9})
+    found = operator.plan()
+    assert only(found).when is When.LATER
+    assert "1 change waits for that" in found.waits[0].sentence
 
 
 # Removal

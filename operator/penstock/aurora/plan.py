@@ -58,8 +58,6 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         return Plan((), tuple(waits), tuple(refusals))
     steps = changes.tag_steps(desired, cluster.arn, cluster.tags, f"cluster {cluster.identifier}")
     power = _power(desired, observed, cluster)
-    if cluster.status == "stopped" and not power:
-        return _stopped(desired, steps, observed, now, waits, refusals)
     family = versions.family_in_force(cluster.engine or desired.spec.engine.aws_name, cluster.version)
     values = groups.Wanted()
     if groups.managed(desired) and family:
@@ -89,20 +87,27 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         waits.append(Wait(Reason.UPDATING, sentence, 3.0))
         return Plan(tuple(_later(s) for s in steps), tuple(waits), tuple(refusals))
     steps = _consented(desired, steps, waits)
+    if cluster.status == "stopped" and not power:
+        steps = _stopped(desired, steps, waits)
+        return rest(steps, observed.held, now, waits, refusals)
     return rest(_arranged(desired, observed, cluster, steps, waits, now), observed.held, now, waits, refusals)
 
 
-def _stopped(
-    desired: Desired, steps: list[Step], observed: Observed, now: datetime, waits: list[Wait], refusals: list[Refusal]
-) -> Plan:
-    """AWS changes nothing of a stopped cluster but its tags."""
+def _stopped(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[Step]:
+    """AWS changes nothing of a stopped cluster but its tags and its groups; the rest is told, and made once it is started."""
+    arranged = [s if s.facet == "tags" or s.facet.startswith(("groups", "subnet")) else _later(s) for s in steps]
+    put_off = sum(1 for s in arranged if s.when is When.LATER)
+    changes_wait = f"; {put_off} change{'s wait' if put_off > 1 else ' waits'} for that" if put_off else ""
     if not desired.spec.stopped:
         sentence = (
             f"Cluster {desired.identifier} is stopped, and was not stopped by its spec: "
-            "set spec.stopped: false to have it started. Until then it is not compared with the spec."
+            f"set spec.stopped: false to have it started{changes_wait}."
         )
-        waits = [*waits, Wait(Reason.STOPPED, sentence)]
-    return rest(steps, observed.held, now, waits, refusals)
+        waits.append(Wait(Reason.STOPPED, sentence))
+    elif put_off:
+        sentence = f"Cluster {desired.identifier} is stopped, as spec.stopped says, until it is started{changes_wait}."
+        waits.append(Wait(Reason.STOPPED, sentence))
+    return arranged
 
 
 def _power(desired: Desired, observed: Observed, cluster: Cluster) -> list[Step]:
