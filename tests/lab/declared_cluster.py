@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 from declared import Declared, client
@@ -15,6 +17,7 @@ from penstock_lab.lab import Lab
 
 ENGINE = {"type": "AuroraPostgreSQL", "version": "15.10"}
 SUBNETS = ["subnet-a", "subnet-b", "subnet-c"]
+NOW: dict[str, Any] = {"maintenance": {"apply": "Immediately"}}
 _WRITES = (
     "Create",
     "Modify",
@@ -33,10 +36,23 @@ _WRITES = (
 )
 
 
+def weekly(hours: float) -> str:
+    """A maintenance window of two hours that opens so many hours from now."""
+    opens = datetime.now(UTC) + timedelta(hours=hours)
+    return f"{opens:%a:%H:%M}-{opens + timedelta(hours=2):%a:%H:%M}".lower()
+
+
+def daily(hours: float) -> str:
+    """A backup window of an hour that opens so many hours from now."""
+    opens = datetime.now(UTC) + timedelta(hours=hours)
+    return f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M}"
+
+
 class DeclaredCluster(Declared):
     """An AuroraCluster object. `name` is the object's, `cluster` the identifier in AWS, unique in the lab unless it is given."""
 
     kind, plural = "AuroraCluster", "auroraclusters"
+    declared: ClassVar[list[DeclaredCluster]] = []
 
     def __init__(
         self,
@@ -64,6 +80,7 @@ class DeclaredCluster(Declared):
         self.spec = {k: copy.deepcopy(v) for k, v in self.spec.items() if v is not None}
         self.annotations = dict(annotations or {})
         self.uid = ""
+        self.declared.append(self)
         if apply:
             self.apply()
 
@@ -173,3 +190,46 @@ class DeclaredCluster(Declared):
             and entry["operation"].partition(".")[2].startswith(_WRITES)
             and (not only_done or 200 <= entry["status"] < 400)
         ]
+
+
+def abandon(lab: Lab, namespaces: Sequence[str]) -> None:
+    """Let go of all clusters of the namespaces, and take them down beside the operator: what it may ask of RDS is for the tests."""
+    mine = [c for c in DeclaredCluster.declared if c.lab is lab and c.namespace in namespaces]
+    for namespace in namespaces:
+        observe = ("annotate", "aurora", "--all", "-n", namespace, "--overwrite", "penstock.dev/mode=Observe")
+        lab.kubectl(*observe, check=False)
+    lab.kubectl("delete", "namespace", *namespaces, "--wait=false", check=False)
+    for cluster in mine:
+        DeclaredCluster.declared.remove(cluster)
+        with suppress(ClientError):
+            if cluster.aws["DeletionProtection"]:
+                cluster.by_hand(DeletionProtection=False, ApplyImmediately=True)
+            for instance in cluster.aws_instances:
+                cluster.rds.delete_db_instance(DBInstanceIdentifier=instance)
+            cluster.by_hand("delete_db_cluster", SkipFinalSnapshot=True)
+
+
+def made_by_hand(cluster: DeclaredCluster, instances: Sequence[str] = ("",), **more: Any) -> DeclaredCluster:
+    """What somebody made with an AWS console: a cluster of that identifier with its instances, ready. "": the usual first name."""
+    cluster.rds.create_db_cluster(
+        **{
+            "DBClusterIdentifier": cluster.cluster,
+            "Engine": "aurora-postgresql",
+            "EngineVersion": "15.10",
+            "MasterUsername": "postgres",
+            "ManageMasterUserPassword": True,
+            **more,
+        }
+    )
+    for name in instances:
+        cluster.rds.create_db_instance(
+            DBInstanceIdentifier=name or cluster.instance(1),
+            DBClusterIdentifier=cluster.cluster,
+            Engine="aurora-postgresql",
+            DBInstanceClass="db.t4g.medium",
+        )
+
+    def serves() -> bool:
+        return {i["DBInstanceStatus"] for i in cluster.aws_instances.values()} <= {"available"}
+
+    return cluster.until(lambda: cluster.aws["Status"] == "available" and serves(), "it is there", 30)

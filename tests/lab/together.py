@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from declared_cluster import abandon
+
 from penstock_lab.lab import Lab
 
 Scenario = Callable[[Lab, str], None]
@@ -47,7 +49,7 @@ class Together:
         """Wait for those that still run, and begin to take everything down."""
         self._pool.shutdown(cancel_futures=True)
         if self._namespaces:
-            self._lab.kubectl("delete", "namespace", *self._namespaces, "--wait=false", check=False)
+            abandon(self._lab, self._namespaces)
 
     def _run(self, function: Scenario) -> None:
         namespace = f"t-{uuid.uuid4().hex[:8]}"
