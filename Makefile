@@ -40,6 +40,7 @@ lab: setup ## bring a lab up to play with, the operator in it (LAB=name for anot
 	@printf '\nThen, for example:\n\n'
 	@printf '  %-62s   %s\n' \
 	  'penstock plan -f manifests/samples/orders.yaml' 'what would be done, without doing it' \
+	  'penstock plan -f manifests/samples/ledger.yaml' 'the same of an Aurora cluster' \
 	  'kubectl describe ddb orders' 'conditions, plan and Events of one table' \
 	  'kubectl apply -f manifests/samples/bad/three-mistakes.yaml' 'three mistakes, three sentences' \
 	  'kubectl annotate ddb orders penstock.dev/mode=Plan' 'from now on only plans, until the annotation goes' \

@@ -85,7 +85,7 @@ def up(
     _screen.print(f"\nThe lab [bold]{name}[/] is ready after {time.monotonic() - began:.1f} s. Next:\n")
     steps = [(f'eval "$({command} lab env{option})"', "this shell uses the lab: kubectl, helm, AWS")]
     if operator:
-        steps.append(("kubectl apply -f manifests/samples/", "declare some tables"))
+        steps.append(("kubectl apply -f manifests/samples/", "declare some tables and clusters"))
         steps.append(("kubectl get penstock -A --watch", "see them become Ready"))
     else:
         steps.append(("penstock run", "the operator in the foreground"))

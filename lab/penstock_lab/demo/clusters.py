@@ -198,6 +198,7 @@ def restore(stage: Stage) -> None:
     stage.say("The same manifest comes back with two lines more: restoreFrom, and the snapshot's name.")
     text = (checkout() / stage.work / "ledger.yaml").read_text(encoding="utf-8")
     manifest = stage.write("ledger.yaml", f"{text}  restoreFrom:\n    snapshotIdentifier: {name}\n")
+    stage.shell(f"tail -n 2 {manifest}")
     stage.shell(f"kubectl apply -f {manifest}")
     stage.until(
         "the object says that it is being restored",
