@@ -18,6 +18,7 @@ from penstock.cli import run
 from penstock.engine import metrics
 from penstock.engine.errors import PACES
 from penstock.engine.pacing import Limit
+from penstock_lab.demo.command import CHAPTERS
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -164,6 +165,19 @@ def test_the_table_of_buckets_is_the_codes():
 
 def _words(limit: Limit) -> str:
     return f"{limit.rate:,.10g} ({limit.burst:g})"
+
+
+def test_every_proof_that_the_list_of_proofs_names_is_there():
+    text = (ROOT / "validation.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:python )?((?:tests|bench)/[\w/.]+)", text))
+    assert len(named) > 20
+    assert not sorted(path for path in named if not (ROOT / path).exists())
+
+
+def test_the_demo_has_the_chapters_that_the_list_of_proofs_names():
+    text = (ROOT / "validation.md").read_text(encoding="utf-8")
+    numbers = [int(n) for told in re.findall(r"`make demo` ([\d, –and]+)", text) for n in re.findall(r"\d+", told)]
+    assert max(numbers) == len(CHAPTERS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
