@@ -63,9 +63,10 @@ lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of g
 	$(call step,generated files are fresh,$(BIN)/python -m penstock.api.crd --check)
 
 unit: setup ## tests that need no lab
-	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab $(PYTEST))
+	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab --ignore=tests/lab_postgres $(PYTEST))
 
-lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
+lab-test: controlplane ## tests against a real API server, the lab's AWS endpoint and its PostgreSQL
+	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=5 tests/lab_postgres $(if $(PYTEST),$(PYTEST) || [ $$? = 5 ]))
 	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(LAB_AGAIN))
 
 fix: setup ## let ruff mend and format what it can

@@ -12,12 +12,15 @@ import threading
 import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cheroot import server as cheroot_server
 
 from .dispatch import Dispatcher, Dropped, crc32
 from .settings import settings
+
+if TYPE_CHECKING:
+    from ..postgres.plane import PostgresDataPlane
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 # One thread a request in flight. CPU work is serialised by the interpreter anyway; the number bounds how many
@@ -89,11 +92,28 @@ def build(host: str, port: int, dispatcher: Dispatcher) -> cheroot_server.HTTPSe
     return server
 
 
+def _databases(folder: Path, pki: Path | None) -> PostgresDataPlane:
+    from ..pki import Authority
+    from ..postgres.binaries import find
+    from ..postgres.plane import PostgresDataPlane
+    from .services import use_databases
+
+    plane = PostgresDataPlane(folder, Authority(pki or folder / "pki"), find())
+    use_databases(plane)
+    return plane
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="penstock_lab.aws", description="The lab's AWS endpoint.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--settings", type=Path, help="a JSON file of settings, as GET /lab/settings gives them")
+    parser.add_argument(
+        "--postgres",
+        type=Path,
+        help="a folder for databases: Aurora PostgreSQL clusters get real ones; emptied at the end",
+    )
+    parser.add_argument("--pki", type=Path, help="the certificate authority's folder; else one inside --postgres")
     options = parser.parse_args(arguments)
     if options.settings:
         try:
@@ -103,6 +123,15 @@ def main(arguments: list[str] | None = None) -> int:
 
     from .services import build_dispatcher, ticks  # moto's import takes half a second: not for --help or a bad option
 
+    plane = None
+    if options.postgres:
+        from ..postgres.binaries import PostgresMissing
+
+        try:
+            plane = _databases(options.postgres, options.pki)
+        except PostgresMissing as missing:
+            print(missing, file=sys.stderr)
+            return 1
     try:
         server = build(options.host, options.port, build_dispatcher())
     except OSError as error:
@@ -111,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
     ticker = Ticker(ticks())
 
     def stop(*_: Any) -> None:
+        if plane is not None:
+            plane.end()
         # There is nothing to save, and a graceful stop would wait for requests that a fault rule holds up.
         os._exit(0)
 

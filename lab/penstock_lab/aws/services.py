@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .clock import clock
 from .dispatch import Answer, Dispatcher
@@ -31,6 +31,9 @@ from .rds.operations import OPERATIONS as RDS_OPERATIONS
 from .rds.operations import Regions
 from .rds.operations import handlers as rds_handlers
 from .request import ACCOUNT, DEFAULT_REGION, Request
+
+if TYPE_CHECKING:
+    from ..postgres.plane import PostgresDataPlane
 
 _backends = install()
 cloudwatch.install()
@@ -82,6 +85,15 @@ def _fallback(request: Request) -> Answer:
     if request.service == "kms":
         kms.provide_lab_key(request.account, request.region)
     return fallback.call_moto(request)
+
+
+def use_databases(plane: PostgresDataPlane) -> None:
+    """Puts real databases behind RDS, and what breaks them under ``/lab/``."""
+    from ..postgres import steer
+
+    _rds.use(plane)
+    plane.attach(_rds)
+    control.actions.update(steer.actions(_rds, plane))
 
 
 def build_dispatcher() -> Dispatcher:

@@ -97,7 +97,12 @@ class Settings:
     rds_configure_s: float = 1.0
     # How long dynamic parameters are "applying".
     rds_parameters_s: float = 1.0
-    # How far the latest restorable time lies behind now (AWS: usually within five minutes).
+    # With databases behind RDS: how long one does not answer before AWS takes it for dead, how long the names of a cluster
+    # still lead to the old writer (the TTL of Aurora's names is 5 s), and how often what was committed becomes restorable.
+    rds_detect_s: float = 5.0
+    rds_dns_s: float = 5.0
+    rds_archive_s: float = 60.0
+    # How far the latest restorable time lies behind now (AWS: usually within five minutes), without databases.
     rds_restorable_lag_s: float = 300.0
     # AWS starts a cluster that has been stopped for seven days.
     rds_stopped_at_most_s: float = 7 * 86400.0

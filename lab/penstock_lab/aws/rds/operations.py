@@ -103,6 +103,12 @@ class Regions:
         self._lock = threading.Lock()
         self._stores: dict[tuple[str, str], Store] = {}
 
+    def use(self, plane: DataPlane) -> None:
+        """Puts databases behind regions; before any is used."""
+        if self._stores:
+            raise RuntimeError("regions are in use already")
+        self._plane = plane
+
     def get(self, account_id: str, region: str) -> Store:
         found = self._stores.get((account_id, region))
         if found is None:

@@ -1,0 +1,162 @@
+"""A cluster's backups: base backups and the archived WAL between them, and new data directories made of both.
+
+PostgreSQL's manual, "Continuous Archiving and Point-in-Time Recovery (PITR)". A cluster's first base backup is its data directory
+before it ever ran, so every moment since its creation can be gone back to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .binaries import Binaries
+from .node import Node, NodeFailed
+
+_ARCHIVE_S = 30.0
+_RECOVERY_S = 600.0
+# Of a data directory: what belongs to a server that runs, or ran, and not to its data (pg_basebackup leaves the same out).
+_RUNNING = ("postmaster.pid", "postmaster.opts", "standby.signal", "recovery.signal")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base backup; a restore to any time from `ended` on (epoch seconds, the machine's clock) can begin with it."""
+
+    folder: Path
+    ended: float
+
+
+def copy_data(source: Path, target: Path) -> None:
+    """A data directory whose server does not run, or a base backup, as a data directory of its own."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, symlinks=True)
+    for name in _RUNNING:
+        (target / name).unlink(missing_ok=True)
+
+
+def own_tree(binaries: Binaries, folder: Path) -> None:
+    if binaries.account is None:
+        return
+    binaries.own(folder, *folder.rglob("*"))
+    folder.chmod(0o700)
+
+
+class Archive:
+    """`folder/wal` is where the nodes of one cluster archive to; `folder/base-N` are its base backups."""
+
+    def __init__(self, folder: Path, binaries: Binaries) -> None:
+        self.folder = folder
+        self.wal = folder / "wal"
+        self.binaries = binaries
+        self.bases: list[Base] = []
+        # Up to when every commit is in the archive, by the lab's clock and the machine's; and the WAL's end then.
+        self.restorable: float | None = None
+        self.last_commit: float | None = None
+        self._position: str | None = None
+        self._offsets: list[tuple[float, float]] = []
+        self._lock = asyncio.Lock()
+
+    def prepare(self) -> None:
+        self.wal.mkdir(parents=True, exist_ok=True)
+        self.binaries.own(self.folder, self.wal)
+
+    async def add_base(self, data: Path) -> None:
+        """A base backup of a data directory whose server does not run."""
+        target = self.folder / f"base-{len(self.bases)}"
+        await asyncio.to_thread(copy_data, data, target)
+        self.bases.append(Base(target, time.time()))
+
+    def tell_time(self, virtual: float, real: float) -> None:
+        """The lab's clock shows `virtual` at `real`; remembered where it does not simply go on."""
+        if self._offsets:
+            before_virtual, before_real = self._offsets[-1]
+            if abs((virtual - before_virtual) - (real - before_real)) < 0.05:
+                return
+        self._offsets.append((virtual, real))
+
+    def real_time(self, virtual: float) -> float:
+        """The machine's time at which the lab's clock showed `virtual`."""
+        if not self._offsets:
+            return virtual
+        at = self._offsets[0]
+        following = None
+        for index, offset in enumerate(self._offsets):
+            if offset[0] <= virtual:
+                at = offset
+                following = self._offsets[index + 1] if index + 1 < len(self._offsets) else None
+        real = at[1] + (virtual - at[0])
+        return min(real, following[1]) if following else real
+
+    async def flush(self, writer: Node, virtual: float) -> None:
+        """Has everything that was committed until now archived; `virtual` is now by the lab's clock.
+
+        Raises NodeFailed when the archiving does not come to an end, psycopg.Error when the writer does not answer.
+        """
+        async with self._lock:
+            real = time.time()
+            self.tell_time(virtual, real)
+            async with await writer.connect() as connection:
+                position = await _text(connection, "select pg_current_wal_insert_lsn()::text")
+                if position != self._position:
+                    # A commit after the moment: recovery stops at the first that is later than its target.
+                    await connection.execute("select txid_current()")
+                    segment = await _text(connection, "select pg_walfile_name(pg_switch_wal())")
+                    await self._archived(str(segment), writer)
+                    self._position = await _text(connection, "select pg_current_wal_insert_lsn()::text")
+                    self.last_commit = real
+            self.restorable = virtual
+
+    async def _archived(self, segment: str, writer: Node) -> None:
+        deadline = time.monotonic() + _ARCHIVE_S
+        while not (self.wal / segment).exists():
+            if time.monotonic() > deadline or not writer.running:
+                raise NodeFailed(f"the WAL segment {segment} was not archived:\n{writer.tail()}")
+            await asyncio.sleep(0.05)
+
+    def target(self, real: float) -> str | None:
+        """recovery_target_time for a restore to `real`; None where nothing was committed later: all of the archive."""
+        if self.last_commit is None or real >= self.last_commit:
+            return None
+        return datetime.datetime.fromtimestamp(real, datetime.UTC).isoformat(sep=" ", timespec="microseconds")
+
+    def base_for(self, real: float) -> Base:
+        """The newest that a restore to `real` can begin with, else the first of all."""
+        usable = [base for base in self.bases if base.ended <= real]
+        return max(usable, key=lambda base: base.ended) if usable else self.bases[0]
+
+    async def restore(self, node: Node, real: float) -> None:
+        """Fills a node with the data as it was at `real`, and leaves it running as a writer."""
+        base = self.base_for(real)
+        await asyncio.to_thread(copy_data, base.folder, node.data)
+        await asyncio.to_thread(own_tree, self.binaries, node.data)
+        (node.data / "recovery.signal").touch(mode=0o600)
+        self.binaries.own(node.data / "recovery.signal")
+        node.configuration.archive = self.wal
+        node.configuration.archiving = False
+        node.configuration.restore_until = self.target(real)
+        await recovered(node)
+        node.configuration.restore_until = None
+
+    def destroy(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def recovered(node: Node, seconds: float = _RECOVERY_S) -> None:
+    """Starts a node on restored data and returns when it is a writer. Raises NodeFailed."""
+    await node.start(seconds)
+    deadline = time.monotonic() + seconds
+    while await node.ask("select pg_is_in_recovery()"):
+        if time.monotonic() > deadline or not node.running:
+            raise NodeFailed(f"the restore did not come to its end:\n{node.tail()}")
+        await asyncio.sleep(0.05)
+
+
+async def _text(connection: object, query: str) -> str | None:
+    from .node import one
+
+    value = await one(connection, query)  # type: ignore[arg-type]
+    return None if value is None else str(value)

@@ -1,0 +1,559 @@
+"""One Aurora cluster: a volume, its writer and its readers, its endpoints. All of it in one event loop.
+
+Invariants:
+- The writer acknowledges a commit only when a reader has it on disk too, as long as any reader streams (`protected`).
+- At no time are two nodes writers: an old writer is dead before a new one is promoted.
+- A reader is promoted only when it has all that any reader has (:mod:`.election`).
+- Without instances the data lies in `volume`; with instances it is the writer's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from .. import processes
+from ..pki import Pair
+from . import schema
+from .archive import Archive, copy_data, own_tree, recovered
+from .binaries import Binaries, CommandFailed
+from .configuration import NodeConfiguration, Source
+from .node import Node, NodeFailed
+from .proxy import Proxy
+
+TROUBLE = (NodeFailed, CommandFailed, psycopg.Error, OSError, TimeoutError)
+_TRIES = 5
+_STREAMING_S = 15.0
+
+
+@dataclass(slots=True)
+class Given:
+    """What the control plane says of a cluster; changes with it."""
+
+    identifier: str
+    username: str
+    password: str = field(repr=False)
+    database: str | None
+    version: str
+    force_tls: bool = False
+    max_connections: int = 1200
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """An instance: its node and its endpoint."""
+
+    key: str
+    identifier: str
+    tier: int
+    node: Node
+    proxy: Proxy
+    # In the cluster: it was started as a reader or the writer. Before, it is being cloned.
+    joined: bool = False
+    # Out of it for a while, to be rewound or cloned anew.
+    rejoining: bool = False
+    partitioned: bool = False
+    failing_since: float | None = None
+    reported: bool = False
+    lag_ms: float | None = None
+    received: int = 0
+    replayed: int = 0
+    sessions: int = 0
+    caught_up: float = field(default_factory=time.monotonic)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        return self.node.configuration.port
+
+
+class DatabaseCluster:
+    """``key`` is the cluster's resource id. Coroutines are called in the order in which the control plane says things."""
+
+    def __init__(
+        self,
+        key: str,
+        folder: Path,
+        binaries: Binaries,
+        given: Given,
+        superuser_password: str,
+        archive: Archive,
+        pair: Pair,
+        making: asyncio.Semaphore,
+        writer_proxy: Proxy,
+        reader_proxy: Proxy,
+    ) -> None:
+        self.key = key
+        self.folder = folder
+        self.binaries = binaries
+        self.given = given
+        self.archive = archive
+        self.pair = pair
+        # Bounds how many data directories are made at a time.
+        self._making = making
+        self.writer_proxy = writer_proxy
+        self.reader_proxy = reader_proxy
+        self.members: dict[str, Member] = {}
+        self.writer: str | None = None
+        self.stopped = False
+        self.protected = False
+        # The address of a writer that has changed is told this much later, as names are resolved anew only then.
+        self.dns_delay = 0.0
+        self.topology = asyncio.Lock()
+        self.seeded = asyncio.Event()
+        self.gone = False
+        self._superuser_password = superuser_password
+        self._background: set[asyncio.Task[Any]] = set()
+        self._names_held_until = 0.0
+
+    # Parts.
+
+    @property
+    def volume(self) -> Path:
+        return self.folder / "volume"
+
+    @property
+    def status_file(self) -> Path:
+        return self.folder / "replica-status.json"
+
+    def node(self, name: str, instance: str) -> Node:
+        folder = self.folder / name
+        configuration = NodeConfiguration(
+            port=processes.free_port(),
+            application=name,
+            instance=instance,
+            aurora_version=self.given.version,
+            archive=self.archive.wal,
+            certificate=folder / "server.crt",
+            key=folder / "server.key",
+            max_connections=self.given.max_connections,
+            force_tls=self.given.force_tls,
+            parameters=self.given.parameters,
+            preload=("pg_stat_statements",) if self.binaries.contrib else (),
+        )
+        node = Node(folder, self.binaries, configuration, self._superuser_password)
+        node.install_certificate(self.pair.cert, self.pair.key)
+        return node
+
+    @property
+    def current(self) -> Member | None:
+        return self.members.get(self.writer or "")
+
+    def readers(self) -> list[Member]:
+        return [one for one in self.members.values() if one.key != self.writer and one.joined]
+
+    def background(self, work: Any, what: str) -> asyncio.Task[Any]:
+        """Runs a coroutine by itself; what it fails with is told on standard error."""
+
+        async def run() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except Exception as failure:
+                print(f"{self.given.identifier}: {what}: {failure!r}", file=sys.stderr, flush=True)
+
+        task = asyncio.ensure_future(run())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    # The volume.
+
+    def prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o711)
+        self.archive.prepare()
+        self.status_file.write_text("[]")
+
+    async def create(self) -> None:
+        """An empty database with Aurora's roles and functions, the master user and its database."""
+        self.prepare()
+        node = self.node("volume-maker", self.given.identifier)
+        node.configuration.archiving = False
+        async with self._making:
+            await node.initialise()
+            await node.start()
+            await self._seed(node)
+
+    async def restore(self, archive: Archive, real: float) -> None:
+        """The data of another cluster as it was at ``real``, by the machine's clock."""
+        self.prepare()
+        node = self.node("volume-maker", self.given.identifier)
+        async with self._making:
+            await archive.restore(node, real)
+            await self._seed(node)
+
+    async def copy(self, backup: Path) -> None:
+        """The data of a base backup, or of a server that does not run."""
+        self.prepare()
+        node = self.node("volume-maker", self.given.identifier)
+        node.configuration.archiving = False
+        async with self._making:
+            await asyncio.to_thread(copy_data, backup, node.data)
+            await asyncio.to_thread(own_tree, self.binaries, node.data)
+            await recovered(node)
+            await self._seed(node)
+
+    async def _seed(self, node: Node) -> None:
+        """What runs in ``node`` becomes the cluster's volume, and its first base backup."""
+        await self._dress(node)
+        await node.stop()
+        node.data.rename(self.volume)
+        await node.destroy()
+        await self.archive.add_base(self.volume)
+        self.seeded.set()
+
+    async def _dress(self, node: Node) -> None:
+        """Puts Aurora's functions, roles and the master user where they are not yet."""
+        given = self.given
+        for database in schema.DATABASES:
+            async with await node.connect(database) as connection:
+                await connection.execute(schema.functions(self.status_file))
+        async with await node.connect() as connection:
+            await connection.execute(schema.ROLES)
+            for statement in schema.master(given.username, given.password):
+                await connection.execute(statement)
+            if (
+                given.database
+                and not await (
+                    await connection.execute("select from pg_database where datname = %s", [given.database])
+                ).fetchone()
+            ):
+                await connection.execute(schema.database(given.database, given.username))
+
+    async def set_password(self, username: str, password: str) -> None:
+        async with self.topology:
+            self.given.username, self.given.password = username, password
+            if self.current is not None and self.current.node.running:
+                await self._tell_password(self.current.node)
+
+    async def _tell_password(self, node: Node) -> None:
+        async with await node.connect() as connection:
+            for statement in schema.master(self.given.username, self.given.password):
+                await connection.execute(statement)
+
+    # Instances.
+
+    async def add(self, member: Member) -> None:
+        """The instance joins: the first with the volume as the writer, the others as readers that are cloned."""
+        member.task = asyncio.current_task()
+        try:
+            await self._add(member)
+        except asyncio.CancelledError:
+            return
+        finally:
+            member.task = None
+
+    async def _add(self, member: Member) -> None:
+        await self.seeded.wait()
+        for attempt in range(_TRIES):
+            async with self.topology:
+                if self.writer is None:
+                    await asyncio.to_thread(_move, self.volume, member.node.data)
+                    self.writer = member.key
+                    member.joined = True
+                    if not self.stopped:
+                        await member.node.start()
+                        await self._tell_password(member.node)
+                    self.point()
+                    return
+            try:
+                await self.clone(member)
+                return
+            except TROUBLE as failure:
+                if attempt == _TRIES - 1 or self.gone:
+                    raise
+                print(f"{member.identifier} is cloned again: {failure}", file=sys.stderr, flush=True)
+                await asyncio.sleep(0.5 * (attempt + 1))
+
+    async def clone(self, member: Member) -> None:
+        """A new reader, from the writer that there is."""
+        writer = self.current
+        if writer is None or not writer.node.running:
+            raise NodeFailed("there is no writer to clone")
+        member.node.configuration.source = Source(writer.port, self._superuser_password)
+        async with self._making:
+            await member.node.clone(writer.port)
+        async with self.topology:
+            await self._join(member)
+
+    async def _join(self, member: Member) -> None:
+        """Starts a reader on data that the writer can continue. Raises NodeFailed when it does not stream."""
+        assert self.current is not None
+        # Never a second writer: data that was one's and cannot follow fails to stream, and is rewound.
+        member.node.make_reader()
+        member.node.follow(self.current.port)
+        await member.node.start()
+        await self.until_streaming(member)
+        member.joined, member.rejoining, member.failing_since, member.reported = True, False, None, False
+        await self.protect()
+        self.point()
+
+    async def until_streaming(self, member: Member, seconds: float = _STREAMING_S) -> None:
+        deadline = time.monotonic() + seconds
+        while not await member.node.streaming():
+            if time.monotonic() > deadline:
+                raise NodeFailed(f"{member.identifier} does not stream:\n{member.node.tail()}")
+            await asyncio.sleep(0.03)
+
+    async def rejoin(self, member: Member) -> None:
+        """A node that was the writer, or fell behind for good, becomes a reader: rewound, else cloned."""
+        member.rejoining = True
+        for attempt in range(_TRIES):
+            if self.gone or member.key not in self.members:
+                return
+            try:
+                async with self.topology:
+                    writer = self.current
+                    if self.stopped or writer is None or writer is member:
+                        member.rejoining = False
+                        return
+                    await member.node.kill()
+                    member.node.configuration.source = Source(writer.port, self._superuser_password)
+                    member.node.configuration.synchronous = False
+                    if attempt < 2:
+                        await member.node.rewind(writer.node)
+                        await self._join(member)
+                        return
+                await self.clone(member)
+                return
+            except TROUBLE as failure:
+                print(f"{member.identifier} rejoins again: {failure}", file=sys.stderr, flush=True)
+                await asyncio.sleep(0.3 * (attempt + 1))
+        member.rejoining = False
+
+    async def remove(self, key: str) -> None:
+        """The instance goes; the last one leaves its data as the volume."""
+        member = self.members.get(key)
+        if member is None:
+            return
+        if member.task is not None:
+            member.task.cancel()
+        if key == self.writer and self.readers():
+            from .takeover import fail_over
+
+            await fail_over(self, None)
+        async with self.topology:
+            # Replaced, not changed: other threads look at it.
+            self.members = {other: one for other, one in self.members.items() if other != key}
+            if key == self.writer:
+                await self._keep_volume(member)
+            else:
+                await self.protect()
+            self.point()
+            await member.node.destroy()
+            member.proxy.close()
+
+    async def _keep_volume(self, member: Member) -> None:
+        """The last instance's data stays, with everything of it in the archive."""
+        self.writer, self.protected = None, False
+        if not member.node.running:
+            with contextlib.suppress(*TROUBLE):
+                await member.node.start()
+        if member.node.running:
+            self.unprotect(member)
+            with contextlib.suppress(*TROUBLE):
+                await self.flush(member.node)
+            await member.node.stop(seconds=60)
+        member.node.release()
+        await asyncio.to_thread(_move, member.node.data, self.volume)
+
+    async def flush(self, node: Node) -> None:
+        from ..aws.clock import clock
+
+        await self.archive.flush(node, clock.now())
+
+    async def restart(self, key: str) -> None:
+        """A reboot, or recovery from a crash. The writer stays the writer."""
+        member = self.members.get(key)
+        if member is None or not member.joined:
+            return
+        async with self.topology:
+            if self.stopped or member.rejoining:
+                return
+            await member.node.stop(seconds=10)
+            if key == self.writer:
+                await self.recover(member)
+                return
+        await self.resume(member)
+
+    async def recover(self, member: Member) -> None:
+        """Starts the writer where it stopped or crashed. Readers find it again by themselves."""
+        await member.node.start()
+        member.failing_since, member.reported = None, False
+        await self._tell_password(member.node)
+        self.point()
+
+    async def resume(self, member: Member) -> None:
+        """Starts a reader where it stopped; one that can no longer follow is rewound or cloned."""
+        try:
+            async with self.topology:
+                if self.current is None or self.stopped or member.key not in self.members:
+                    return
+                await self._join(member)
+        except TROUBLE:
+            await self.rejoin(member)
+
+    async def crash(self, key: str) -> None:
+        """The instance dies. What follows, recovery or a takeover, is the control plane's to say."""
+        member = self.members.get(key)
+        if member is None:
+            return
+        member.node.wanted = False
+        member.node.strike()
+        async with self.topology:
+            if member.node.running or not member.node.wanted:
+                await member.node.kill()
+
+    # The whole cluster.
+
+    async def stop(self) -> None:
+        """The writer first: it ends only when its readers have all it has."""
+        async with self.topology:
+            self.stopped = True
+            writer = self.current
+            if writer is not None and writer.node.running:
+                with contextlib.suppress(*TROUBLE):
+                    await self.flush(writer.node)
+                await writer.node.stop(seconds=60)
+            await asyncio.gather(*(one.node.stop() for one in self.members.values() if one is not writer))
+            self.protected = False
+
+    async def start(self) -> None:
+        async with self.topology:
+            self.stopped = False
+            writer = self.current
+            if writer is None:
+                return
+            # Its readers are not there yet, and its first commits must not wait for them.
+            writer.node.configuration.synchronous = False
+            await self.recover(writer)
+        await asyncio.gather(*(self.resume(one) for one in self.readers()))
+
+    async def close(self) -> None:
+        """Everything that runs ends, everything but the archive is deleted."""
+        self.gone = True
+        for task in list(self._background):
+            if task is not asyncio.current_task():
+                task.cancel()
+        for member in list(self.members.values()):
+            if member.task is not None:
+                member.task.cancel()
+            await member.node.destroy()
+            member.proxy.close()
+        self.members = {}
+        self.writer_proxy.close()
+        self.reader_proxy.close()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+
+    # Endpoints and synchronous replication.
+
+    def point(self, *, moved: bool = False) -> None:
+        """Points the endpoints to the nodes. That the writer ``moved`` is known under the cluster's names after a while."""
+        for member in self.members.values():
+            member.proxy.point([member.port])
+        if moved and self.dns_delay > 0:
+            self._names_held_until = time.monotonic() + self.dns_delay
+            self.background(self._point_later(), "its names")
+        if time.monotonic() < self._names_held_until:
+            return
+        writer = self.current
+        own = [writer.port] if writer is not None and writer.joined else []
+        self.writer_proxy.point(own)
+        self.reader_proxy.point([one.port for one in self.readers() if self._serves(one)] or own)
+
+    async def _point_later(self) -> None:
+        await asyncio.sleep(self.dns_delay + 0.001)
+        self.point()
+
+    @staticmethod
+    def _serves(member: Member) -> bool:
+        return member.node.running and not member.rejoining and not member.partitioned and member.failing_since is None
+
+    async def protect(self) -> None:
+        """Commits wait for a reader from now on if one streams; ``protected`` says that all since then did."""
+        writer = self.current
+        if writer is None or not writer.node.running:
+            self.protected = False
+            return
+        names = {one.key for one in self.readers()}
+        async with asyncio.timeout(10), await writer.node.connect() as connection:
+            query = "select application_name from pg_stat_replication where state = 'streaming'"
+            attached = {row[0] for row in await (await connection.execute(query)).fetchall()} & names
+            if not attached:
+                self.unprotect(writer)
+                return
+            if self.protected:
+                return
+            writer.node.configuration.synchronous = True
+            writer.node.reload()
+            for _ in range(100):
+                row = await (
+                    await connection.execute(
+                        "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
+                    )
+                ).fetchone()
+                if row and row[0]:
+                    break
+                await asyncio.sleep(0.03)
+            else:
+                return
+        # This session has the setting; the checkpointer, which puts it in force for all, gets the same signal.
+        await asyncio.sleep(0.2)
+        position = await writer.node.ask("select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint")
+        for _ in range(100):
+            row = await writer.node.ask(
+                "select max(pg_wal_lsn_diff(flush_lsn, '0/0'))::bigint from pg_stat_replication"
+            )
+            if row is not None and int(row) >= int(position):
+                self.protected = True
+                return
+            await asyncio.sleep(0.03)
+
+    def unprotect(self, writer: Member) -> None:
+        """Commits wait for nobody: the writer alone has them."""
+        self.protected = False
+        if writer.node.configuration.synchronous:
+            writer.node.configuration.synchronous = False
+            writer.node.reload()
+
+    # Backups.
+
+    async def back_up(self, target: Path) -> None:
+        """A base backup that needs nothing else: of the writer, or of the data where nothing runs."""
+        await self.seeded.wait()
+        for attempt in range(_TRIES):
+            try:
+                if self.stopped or self.writer is None:
+                    async with self.topology:
+                        if self.stopped or self.current is None:
+                            source = self.volume if self.current is None else self.current.node.data
+                            await asyncio.to_thread(copy_data, source, target)
+                            return
+                writer = self.current
+                if writer is None or not writer.node.running:
+                    raise NodeFailed("there is no writer to back up")
+                async with self._making:
+                    await writer.node.back_up(target)
+                return
+            except TROUBLE:
+                if attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(0.5 * (attempt + 1))
+
+
+def _move(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)

@@ -1,0 +1,171 @@
+"""A reader becomes the writer: asked for, or because the writer is dead. No acknowledged commit is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+
+from .cluster import TROUBLE, DatabaseCluster, Member
+from .configuration import Source
+from .election import Candidate, choose, way
+from .node import NodeFailed
+
+_ASK_S = 1.0
+_CATCH_UP_S = 5.0
+_TRIES = 3
+
+
+async def fail_over(cluster: DatabaseCluster, wanted: str | None) -> str | None:
+    """Makes the reader ``wanted`` the writer, or whichever is due; gives who is the writer then.
+
+    Where ``wanted`` could not take over at once another did, and hands over to it.
+    """
+    for _ in range(_TRIES):
+        async with cluster.topology:
+            if cluster.gone or cluster.stopped or cluster.current is None:
+                return cluster.writer
+            if cluster.writer == wanted and cluster.current.node.running:
+                return wanted
+            try:
+                await _take_over(cluster, wanted)
+            except TROUBLE as failure:
+                print(f"{cluster.given.identifier} fails over again: {failure}", file=sys.stderr, flush=True)
+                await asyncio.sleep(0.2)
+                continue
+        if wanted is None or wanted not in cluster.members or cluster.writer == wanted:
+            break
+        await _back(cluster, wanted)
+    return cluster.writer
+
+
+async def _back(cluster: DatabaseCluster, wanted: str) -> None:
+    """Waits a little for the one that is to take over to stream from the one that did."""
+    with contextlib.suppress(*TROUBLE):
+        await cluster.until_streaming(cluster.members[wanted], 10)
+
+
+async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
+    old = cluster.current
+    assert old is not None
+    alive = await _answers(old)
+    readers = [one for one in cluster.readers() if not one.rejoining]
+    answering = {one.key: await _can_be_asked(one) for one in readers}
+    how = way(alive=alive, protected=cluster.protected, readers=answering)
+    if how == "recover":
+        # What it acknowledged may be on its disk alone.
+        await old.node.kill()
+        await cluster.recover(old)
+        readers = await _wait_for_readers(cluster)
+        if not readers:
+            return
+        how = "orderly"
+    cluster.protected = False
+    cluster.writer_proxy.cut()
+    if how == "orderly":
+        await _flush(cluster, old, readers)
+        await old.node.stop()
+    else:
+        await old.node.kill()
+    old.node.wanted = False
+    winner = await _winner(cluster, [one for one in readers if one.node.running], wanted)
+    await promote(cluster, old, winner)
+
+
+async def promote(cluster: DatabaseCluster, old: Member, winner: Member) -> None:
+    """``winner`` is the writer from now on, the others follow it. Nobody asks here what it lacks."""
+    others = [one for one in cluster.readers() if one is not winner and one.node.running and not one.rejoining]
+    # With others to wait for, its first commit waits for one already.
+    winner.node.configuration.synchronous = any(not one.partitioned for one in others)
+    winner.node.configuration.source = Source(None, winner.node.password)
+    winner.node.configuration.apply_delay_ms = 0
+    winner.node.reload()
+    await winner.node.promote()
+    cluster.writer = winner.key
+    winner.lag_ms = None
+    for one in others:
+        if not one.partitioned:
+            one.node.follow(winner.port)
+    cluster.point(moved=True)
+    cluster.background(_settle(cluster, old), f"{old.identifier} becomes a reader")
+
+
+async def _settle(cluster: DatabaseCluster, old: Member) -> None:
+    with contextlib.suppress(*TROUBLE):
+        await cluster.protect()
+    if old.key in cluster.members and old.joined:
+        await cluster.rejoin(old)
+
+
+async def _answers(member: Member) -> bool:
+    if not member.node.running or member.partitioned or member.node.frozen:
+        return False
+    with contextlib.suppress(*TROUBLE):
+        return bool(await member.node.ask("select true", _ASK_S))
+    return False
+
+
+async def _can_be_asked(member: Member) -> bool:
+    """Every reader has to be asked what it has: one that hangs or is down is started anew for it."""
+    for _ in range(2):
+        if member.node.running:
+            with contextlib.suppress(*TROUBLE):
+                member.received = await member.node.received(_ASK_S)
+                return True
+        with contextlib.suppress(*TROUBLE):
+            await member.node.kill()
+            await member.node.start(10)
+    return False
+
+
+async def _wait_for_readers(cluster: DatabaseCluster) -> list[Member]:
+    """The readers that stream from the writer again, after up to some seconds."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = []
+        for one in cluster.readers():
+            with contextlib.suppress(*TROUBLE):
+                if not one.rejoining and one.node.running and await one.node.streaming():
+                    found.append(one)
+        if len(found) == len([one for one in cluster.readers() if not one.rejoining]) or time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def _flush(cluster: DatabaseCluster, old: Member, readers: list[Member]) -> None:
+    """Before it is asked to end: less to write then, and to send."""
+    if readers:
+        with contextlib.suppress(*TROUBLE):
+            await old.node.ask("checkpoint", 10)
+
+
+async def _winner(cluster: DatabaseCluster, readers: list[Member], wanted: str | None) -> Member:
+    """Who takes over, with everything that any reader has. Raises NodeFailed."""
+    await _drained(readers)
+    for one in readers:
+        one.received = await one.node.received(_ASK_S)
+    choice = choose([Candidate(one.key, one.tier, one.received) for one in readers], wanted)
+    if choice is None:
+        raise NodeFailed("no reader can take over")
+    winner = cluster.members[choice.winner]
+    if choice.catch_up_from is None:
+        return winner
+    source = cluster.members[choice.catch_up_from]
+    winner.node.follow(source.port)
+    deadline = time.monotonic() + _CATCH_UP_S
+    while await winner.node.received() < choice.at_least:
+        if time.monotonic() > deadline:
+            # It takes too long: the one that has everything does it, and hands over.
+            return source
+        await asyncio.sleep(0.01)
+    winner.node.follow(None)
+    return winner
+
+
+async def _drained(readers: list[Member]) -> None:
+    """Until what the dead writer had still sent is read: no reader receives any more."""
+    deadline = time.monotonic() + 2
+    for one in readers:
+        while time.monotonic() < deadline and await one.node.streaming():
+            await asyncio.sleep(0.01)
