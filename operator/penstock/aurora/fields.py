@@ -234,6 +234,9 @@ def _managed(desired: Desired, observed: Observed, cluster: Cluster, adopting: b
         for i in observed.instances.values()
         if made(desired, i) or (adopting and not i.identifier.startswith(AUTOSCALED))
     }
+    if (spec.instance_count or 0) > sum(1 for i in observed.instances.values() if i.status != "deleting"):
+        # Whoever is gone unasked is named until it is there again, so that its return can be told as one.
+        instances |= set(before.instances if before else ()) - set(observed.instances)
     scales = spec.instances.reader_autoscaling is not None
     if before is not None and before.reader_autoscaling and not scales:
         # Until AWS was seen without it, it may still be there.

@@ -110,7 +110,7 @@ def _creation(desired: Desired, name: str, zone: str | None, group: str | None) 
     where = f" in {zone}" if zone else ""
     again = (
         ("Recreating", f"Instance {name} was gone; making it again.")
-        if desired.settled and name in {m.name for m in desired.status.members}
+        if desired.status.managed is not None and name in desired.status.managed.instances
         else None
     )
     return Step(
