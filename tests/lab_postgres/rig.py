@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -266,4 +267,4 @@ class Ledger(threading.Thread):
     def outage(self) -> float:
         """The longest time between two acknowledgements, in seconds."""
         times = [at for at, _ in self.acknowledged]
-        return max((b - a for a, b in zip(times, times[1:], strict=False)), default=0.0)
+        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)

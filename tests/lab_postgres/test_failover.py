@@ -1,0 +1,128 @@
+"""Failovers under write load, through the endpoints: nothing that was acknowledged is lost, except where the control says so."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .rig import Aurora, Ledger, Rig, wait_for
+
+
+def back(aurora: Aurora, writer: str) -> None:
+    """``writer`` is the writer, and everybody else its reader again."""
+    wait_for(lambda: aurora.writer == writer and aurora.nodes[writer]["role"] == "writer", 60)
+    aurora.wait()
+
+
+def test_failovers_asked_for_and_suffered_lose_nothing(rig: Rig) -> None:
+    aurora = rig.cluster(readers=2, tiers=[2, 1, 0])
+    names = [f"{aurora.name}-{number}" for number in range(3)]
+    with Ledger(aurora) as ledger:
+        rig.rds.failover_db_cluster(DBClusterIdentifier=aurora.name)
+        ledger.more()
+        back(aurora, names[2])  # by tier
+        rig.rds.failover_db_cluster(DBClusterIdentifier=aurora.name, TargetDBInstanceIdentifier=names[0])
+        ledger.more()
+        back(aurora, names[0])
+        rig.lab("fault", cluster=aurora.name, kind="kill")
+        ledger.more()
+        back(aurora, names[2])
+        rig.lab("fault", cluster=aurora.name, kind="freeze")
+        ledger.more()
+        back(aurora, names[1])
+    assert ledger.lost() == []
+    assert ledger.outage() < 20
+    for name in (names[0], names[2]):
+        assert wait_for(
+            lambda name=name: (
+                aurora.ask("select count(*) from ledger", name) == aurora.ask("select count(*) from ledger")
+            )
+        )
+    events = [
+        event["Message"]
+        for event in rig.rds.describe_events(SourceType="db-cluster", SourceIdentifier=aurora.name)["Events"]
+    ]
+    assert len([text for text in events if text.startswith("Completed failover")]) == 4, events
+
+
+def test_a_lone_writer_that_dies_comes_up_again_with_everything(rig: Rig) -> None:
+    aurora = rig.cluster()
+    with Ledger(aurora) as ledger:
+        rig.lab("fault", cluster=aurora.name, kind="kill")
+        ledger.more()
+    aurora.wait()
+    assert ledger.lost() == []
+    assert aurora.writer == f"{aurora.name}-0"
+
+
+def test_deleting_the_writer_hands_over_without_loss(rig: Rig) -> None:
+    aurora = rig.cluster(readers=1)
+    with Ledger(aurora) as ledger:
+        rig.rds.delete_db_instance(DBInstanceIdentifier=f"{aurora.name}-0")
+        wait_for(lambda: len(aurora.nodes) == 1 and aurora.writer == f"{aurora.name}-1", 60)
+        ledger.more()
+    assert ledger.lost() == []
+
+
+def test_control_promoting_a_stale_reader_is_seen_to_lose_commits(rig: Rig) -> None:
+    """The same ledger, the same check: what the tests above would tell if a failover chose wrongly."""
+    aurora = rig.cluster(readers=2)
+    stale = f"{aurora.name}-2"
+    with Ledger(aurora) as ledger:
+        rig.lab("fault", cluster=aurora.name, kind="partition", instance=stale)
+        ledger.more(200)
+        rig.lab("fault", cluster=aurora.name, kind="stale", instance=stale)
+        ledger.more(5, 60)
+    assert len(ledger.lost()) >= 150
+    # Nobody may be left who has what is lost: all follow the new writer in the end.
+    wait_for(lambda: all(one["joined"] for one in aurora.nodes.values()), 90)
+
+
+def test_a_reader_that_is_far_behind_is_not_promoted_before_it_has_caught_up(rig: Rig) -> None:
+    aurora = rig.cluster(readers=2, tiers=[1, 1, 0])
+    best_tier = f"{aurora.name}-2"
+    with Ledger(aurora) as ledger:
+        rig.lab("fault", cluster=aurora.name, kind="partition", instance=best_tier)
+        ledger.more(200)
+        rig.rds.failover_db_cluster(DBClusterIdentifier=aurora.name, TargetDBInstanceIdentifier=best_tier)
+        wait_for(lambda: aurora.writer == best_tier, 60)
+        rig.lab("heal", cluster=aurora.name)
+        ledger.more()
+    assert ledger.lost() == []
+
+
+def test_delay_and_partition_of_readers_are_seen_as_lag(rig: Rig) -> None:
+    aurora = rig.cluster(readers=2)
+
+    def lags() -> dict[str, float]:
+        rows = aurora.ask("select server_id, replica_lag_in_msec from aurora_replica_status()")
+        return {name: lag for name, lag in rows if lag is not None}
+
+    with Ledger(aurora):
+        wait_for(lambda: len(found := lags()) == 2 and max(found.values()) < 200)
+        rig.lab("fault", cluster=aurora.name, kind="delay", seconds=0.5)
+        wait_for(lambda: len(found := lags()) == 2 and min(found.values()) > 400)
+        rig.lab("heal", cluster=aurora.name)
+        wait_for(lambda: max(lags().values()) < 200)
+
+
+def test_names_move_later_when_they_have_a_ttl(rig: Rig) -> None:
+    aurora = rig.cluster(readers=1)
+    rig.control.settings(rds_dns_s=3.0)
+    began = time.monotonic()
+    rig.rds.failover_db_cluster(DBClusterIdentifier=aurora.name)
+    wait_for(lambda: aurora.writer == f"{aurora.name}-1")
+    assert aurora.ask("select pg_is_in_recovery()", f"{aurora.name}-1") == [(False,)]
+    wait_for(lambda: aurora.ask("select aurora_db_instance_identifier()") == [(f"{aurora.name}-1",)])
+    assert time.monotonic() - began > 2.5
+
+
+@pytest.mark.slow
+def test_connection_slots_can_be_filled_and_freed(rig: Rig) -> None:
+    aurora = rig.cluster()
+    rig.lab("fault", cluster=aurora.name, kind="connections")
+    with pytest.raises(Exception, match=r"too many clients|remaining connection slots"):
+        aurora.connect()
+    rig.lab("heal", cluster=aurora.name)
+    assert wait_for(lambda: aurora.ask("select 1")) == [(1,)]
