@@ -49,7 +49,7 @@ def _cluster(desired: Desired, version: str, subnet_group: str | None, parameter
     gone = (
         f"Cluster {desired.identifier} was gone; making it again, "
         + ("from what it was restored from." if desired.spec.restore_from else "empty.")
-        if desired.settled and desired.status.resource_id
+        if desired.status.resource_id
         else ""
     )
     if desired.spec.restore_from is not None:

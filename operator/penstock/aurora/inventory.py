@@ -153,8 +153,9 @@ class Inventory:
             than = both if asked is None else max(both, asked)
             if reader.at(name) <= than:
                 waits.append(reader.newer(name, than, priority))
-        if waits:
-            await asyncio.gather(*waits)
+        # When both fail, it is the same one that is told each time: another one would count as a step forward.
+        for failed in [e for e in await asyncio.gather(*waits, return_exceptions=True) if e is not None]:
+            raise failed
         return found.view(name)
 
     async def run(self, wake: Wake) -> None:
@@ -346,7 +347,7 @@ class _Region:
         if changed:
             # What changed a cluster is often told: a failover, a restart, the end of an upgrade.
             self.events.kick()
-        self._woken(changed)
+        self._woken(changed | self._was_denied(self.clusters))
         return pages
 
     async def _read_instances(self, about: frozenset[str] | None, priority: Priority) -> int:
@@ -362,8 +363,12 @@ class _Region:
         self._instances = found if about is None else {**_without(before, about), **found}
         changed = {i for i in self.watchers if self.instances.at(i) > NEVER and before.get(i) != self._instances.get(i)}
         changed |= self.log.place((name.lower(), i) for i, instances in found.items() for name in instances)
-        self._woken(changed)
+        self._woken(changed | self._was_denied(self.instances))
         return pages
+
+    def _was_denied(self, reader: Reader) -> set[str]:
+        """Every cluster, when AWS denied the read before this one: its object says so, and rests for long."""
+        return set(self.watchers) if reader.trouble is not None and reader.trouble.meaning is Meaning.DENIED else set()
 
     async def _read_events(self, _: frozenset[str] | None, priority: Priority) -> int:
         now = asyncio.get_running_loop().time()

@@ -94,6 +94,10 @@ class Observer:
             instances_newer_than=None if memory.instances_written == NEVER else memory.instances_written,
             priority=look.priority,
         )
+        unreadable = self.inventory.trouble(desired.region)
+        if unreadable is not None and unreadable.meaning is Meaning.DENIED:
+            # No pace and no patience ends that: it is told at once, and not once what is known has become old.
+            raise unreadable
         now = asyncio.get_running_loop().time()
         cluster = _with_made(memory, view, now)
         if cluster is None and desired.absent and now - memory.perhaps_made < _APPEARS:
