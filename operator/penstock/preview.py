@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from penstock.dynamo import kind as dynamo
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Invalid, Kind, Look, Object
 from penstock.engine.kube import Kube, KubeError, Resource
-from penstock.engine.plan import Effect, Plan, Step, When
+from penstock.engine.plan import Effect, Plan, Step, When, monthly_delta
 
 NOTHING, FAILED, CHANGES = 0, 1, 2
 _SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
@@ -196,11 +197,13 @@ def _print(console: Console, results: list[dict[str, Any]]) -> None:
             console.print(Text(f"  … {wait.sentence}", style="cyan"))
         for refusal in plan.refusals:
             console.print(Text(f"  ! {refusal.sentence}", style="red"))
+    adds = sum((s.cost_delta or Decimal(0) for r in results if "plan" in r for s in r["plan"].steps), Decimal(0))
     if any("plan" in r for r in results):
         console.print(
             Text.assemble(
                 ("Plan: ", "bold"),
-                f"{counts['create']} to create, {counts['change']} to change, {counts['destroy']} to destroy.",
+                f"{counts['create']} to create, {counts['change']} to change, {counts['destroy']} to destroy",
+                f"; together {monthly_delta(adds)}." if abs(adds) >= Decimal("0.005") else ".",
             )
         )
 
@@ -212,4 +215,5 @@ def _print_step(console: Console, step: Step, counts: dict[str, int]) -> None:
     when = {When.NOW: "", When.LATER: ", after what goes before", When.AFTER_CONSENT: ", after consent"}.get(
         step.when, f", {step.when}"
     )
-    console.print(Text.assemble((f"  {sign} {step.summary}", colour), (f"  ({step.effect}{when})", "dim")))
+    cost = (f"  {step.cost}", "bold") if step.cost else ""
+    console.print(Text.assemble((f"  {sign} {step.summary}", colour), (f"  ({step.effect}{when})", "dim"), cost))

@@ -18,7 +18,7 @@ from penstock.api.model import Problem
 from penstock.engine.conditions import Condition, find
 from penstock.engine.errors import Trouble
 from penstock.engine.events import Recorder
-from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
+from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import KubeError, Resource
 from penstock.engine.loop import Loop
 from penstock.engine.plan import Plan, Step, When
@@ -54,6 +54,7 @@ class Things:
         self.active: set[str] = set()
         self.hook: Callable[[str, str], None] = lambda what, name: None
         self.again = 300.0
+        self.cost: dict[str, Money] = {}
 
     def _at(self, what: str, name: str) -> None:
         self.log.append((what, name))
@@ -125,6 +126,9 @@ class Things:
             fields | ({"plan": told} if told else {}),
             again=self.again,
         )
+
+    def money(self, desired: Wish, observed: dict[str, str], now: datetime) -> Money | None:
+        return self.cost.get(desired.name)
 
     def forget(self, key: Key) -> None:
         self.forgotten.append(key)

@@ -16,8 +16,9 @@ from penstock.aws.dynamodb import Units
 from penstock.cost import aurora, dynamo
 from penstock.cost.aurora import ClusterShape
 from penstock.cost.dynamo import IndexShape, TableShape
-from penstock.cost.estimate import Estimate, delta, money, moved
+from penstock.cost.estimate import Estimate, money, moved
 from penstock.cost.prices import bundled
+from penstock.engine.plan import monthly_delta as delta
 
 PRICES = bundled("us-east-1")
 CLASSES = sorted(k.rpartition("instance.")[2] for k in PRICES.prices if k.startswith("aurora.instance."))

@@ -177,7 +177,8 @@ def test_a_table_of_somebody_else_is_told_without_its_particulars(tag: str, reas
     assert found["Ready"][:2] == (False, reason)
     assert found["Stalled"][:2] == (True, reason)
     assert found["Synced"][:2] == (False, reason)
-    assert set(report.fields) == {"plan"}
+    # What it would cost is worked out from the spec alone.
+    assert set(report.fields) == {"plan", "cost"}
     assert report.fields["plan"] == {"refused": [found["Ready"][2]]}
 
 

@@ -123,6 +123,18 @@ def test_a_change_of_our_own_table_exits_2(tmp_path: Path, dynamodb: Any) -> Non
     assert "Plan: 0 to create, 2 to change, 0 to destroy." in result.output
 
 
+def test_a_step_that_changes_the_price_says_by_how_much(tmp_path: Path, dynamodb: Any) -> None:
+    # 10 GB x 0.25 = 2.50, recovery 10 GB x 0.20 = 2.00, 1 write a second 2.628 M x 0.625 = 1.6425
+    usage = {"expectedUsage": {"storage": "10G", "writesPerSecond": 1}}
+    result = planned(tmp_path, manifest("orders", cost=usage))
+    lines = result.output.splitlines()
+    assert lines[1] == "  + create table orders (on demand)  (Immediate)  +$4.14/month"
+    assert "  ~ turn point-in-time recovery on  (Immediate, after what goes before)  +$2.00/month" in lines
+    assert lines[-1] == "Plan: 1 to create, 1 to change, 0 to destroy; together +$6.14/month."
+    told = json.loads(planned(tmp_path, manifest("orders", cost=usage), options=("-o", "json")).output)
+    assert [s.get("costDelta") for s in told[0]["plan"]["steps"]] == ["+$4.14/month", "+$2.00/month"]
+
+
 @pytest.mark.parametrize(
     ("owner", "words"),
     [

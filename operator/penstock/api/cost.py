@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Final
+
 from penstock.api.model import StatusModel
+
+MOVED: Final = Decimal("0.01")
+"""The part by which an amount must move to be written again: sizes move all the time, and every word on an object is a write."""
 
 
 class CostItem(StatusModel):

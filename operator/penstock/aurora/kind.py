@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import ownership
+from penstock.aurora import costing, ownership
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -23,8 +23,10 @@ from penstock.aurora.memory import Memory
 from penstock.aurora.observe import Observer
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
+from penstock.cost import estimate as estimates
+from penstock.cost.prices import bundled
 from penstock.engine import conditions
-from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
+from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
@@ -110,14 +112,15 @@ class AuroraClusters:
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
-        return planning.plan(desired, observed, now)
+        found = planning.plan(desired, observed, now)
+        return costing.priced(found, desired, observed, bundled(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         memory = self._memory(desired)
-        return reporting.report(
+        report = reporting.report(
             obj,
             desired,
             outcome,
@@ -125,6 +128,22 @@ class AuroraClusters:
             self._inventory.trouble(desired.region),
             failover_asked=now - memory.failover_asked < _FAILOVER if memory.failover_asked else False,
         )
+        return self._with_cost(report, obj, desired, outcome, now)
+
+    def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
+        if desired.absent:
+            return None
+        found = costing.estimate(desired, observed, bundled(desired.region), now.date())
+        return Money(found.monthly, found.basis)
+
+    @staticmethod
+    def _with_cost(report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+        status = obj.get("status") or {}
+        known = status.get("cost")
+        if outcome.observed is not None and not desired.absent:
+            found = costing.estimate(desired, outcome.observed, bundled(desired.region), now.date())
+            known = estimates.told(found, status, desired.generation)
+        return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)

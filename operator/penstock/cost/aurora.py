@@ -6,7 +6,7 @@ Extended Support".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -52,9 +52,11 @@ class ClusterShape:
     insights_days: int = 0
 
 
-def running(cluster: Cluster, instances: Iterable[Instance]) -> ClusterShape:
+def running(cluster: Cluster, instances: Collection[Instance]) -> ClusterShape:
     """The shape of a cluster as AWS has it. Instances that are being deleted are no longer paid for."""
-    insights = cluster.performance_insights
+    watched = [
+        i for i in (cluster.performance_insights, *(i.performance_insights for i in instances)) if i and i.enabled
+    ]
     range_ = cluster.serverless
     return ClusterShape(
         engine=cluster.engine,
@@ -63,7 +65,7 @@ def running(cluster: Cluster, instances: Iterable[Instance]) -> ClusterShape:
         io_optimized=cluster.storage_type == IO_OPTIMIZED,
         capacity=(_decimal(range_.minimum), _decimal(range_.maximum)) if range_ else None,
         stopped=cluster.status == "stopped",
-        insights_days=(insights.retention or _FREE_INSIGHTS_DAYS) if insights and insights.enabled else 0,
+        insights_days=max((i.retention or _FREE_INSIGHTS_DAYS for i in watched), default=0),
     )
 
 
@@ -127,9 +129,11 @@ def after(
     if shape is None or operation == "DeleteDBCluster":
         return None
     instance = str(parameters.get("DBInstanceIdentifier", ""))
-    named = parameters.get("DBInstanceClass")
-    if operation in ("CreateDBInstance", "ModifyDBInstance") and instance and named:
-        return replace(shape, classes={**shape.classes, instance: str(named)})
+    if operation in ("CreateDBInstance", "ModifyDBInstance") and instance:
+        cls = str(parameters.get("DBInstanceClass") or shape.classes.get(instance, ""))
+        return replace(
+            shape, classes={**shape.classes, instance: cls}, insights_days=_insights(shape.insights_days, parameters)
+        )
     if operation == "DeleteDBInstance":
         return replace(shape, classes={k: v for k, v in shape.classes.items() if k != instance})
     if operation in ("StopDBCluster", "StartDBCluster"):
@@ -145,17 +149,21 @@ def _modified(shape: ClusterShape, parameters: Mapping[str, Any]) -> ClusterShap
     capacity = shape.capacity
     if "MinCapacity" in range_ and "MaxCapacity" in range_:
         capacity = (_decimal(range_["MinCapacity"]), _decimal(range_["MaxCapacity"]))
-    days = shape.insights_days
-    if "EnablePerformanceInsights" in parameters or "PerformanceInsightsRetentionPeriod" in parameters:
-        on = parameters.get("EnablePerformanceInsights", days > 0)
-        days = int(parameters.get("PerformanceInsightsRetentionPeriod") or days or _FREE_INSIGHTS_DAYS) if on else 0
     return replace(
         shape,
         version=str(parameters.get("EngineVersion") or shape.version),
         io_optimized=shape.io_optimized if storage is None else storage == "aurora-iopt1",
         capacity=capacity,
-        insights_days=days,
+        insights_days=_insights(shape.insights_days, parameters),
     )
+
+
+def _insights(days: int, parameters: Mapping[str, Any]) -> int:
+    """Retention of Performance Insights after a call that may name it."""
+    if "EnablePerformanceInsights" not in parameters and "PerformanceInsightsRetentionPeriod" not in parameters:
+        return days
+    on = parameters.get("EnablePerformanceInsights", days > 0)
+    return int(parameters.get("PerformanceInsightsRetentionPeriod") or days or _FREE_INSIGHTS_DAYS) if on else 0
 
 
 def _instances(spec: AuroraClusterSpec, identifier: str, have: Mapping[str, str]) -> dict[str, str]:

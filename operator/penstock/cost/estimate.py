@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import ROUND_HALF_UP, Context, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, Final
 
+from penstock.api.cost import MOVED
 from penstock.cost.prices import Catalogue
 
 CENT: Final = Decimal("0.01")
@@ -14,8 +16,6 @@ CENT: Final = Decimal("0.01")
 _FINE = Decimal("0.0001")
 # A petabyte a second would still be rounded, not refused.
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_UP)
-MOVED: Final = Decimal("0.01")
-"""The part by which an amount must move before it is written again."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,38 @@ class Bill:
         return Estimate(tuple(self._items), tuple(self._assumptions), tuple(self._missing), self.catalogue.source)
 
 
+def difference(before: Estimate | None, after: Estimate | None) -> Decimal | None:
+    """US dollars that the change adds to a month; None where a price is missing, of which nothing can be said. An absent estimate is of nothing."""
+    lacks = [set(e.missing) if e is not None else set() for e in (before, after)]
+    if lacks[0] != lacks[1]:
+        return None
+    zero = Decimal(0)
+    return (after.exact if after is not None else zero) - (before.exact if before is not None else zero)
+
+
+def told(estimate: Estimate, status: Mapping[str, Any], generation: int) -> dict[str, Any]:
+    """status.cost: the estimate, or what stands there already as long as it is of the same spec and did not move by more than 1 %.
+
+    Sizes and units move all the time, and every word on an object is a write.
+    """
+    fresh, known = estimate.as_status(), status.get("cost") or {}
+    same = status.get("observedGeneration") == generation and all(
+        known.get(name) == fresh.get(name) for name in ("basis", "missing", "priceSource")
+    )
+    if not same or [i.get("name") for i in known.get("breakdown") or ()] != [i.name for i in estimate.items]:
+        return {**_actual(known), **fresh}
+    try:
+        before = Decimal(known["monthlyEstimate"]) if "monthlyEstimate" in known else None
+    except (InvalidOperation, TypeError):
+        return {**_actual(known), **fresh}
+    return {**_actual(known), **fresh} if moved(before, estimate.monthly) else dict(known)
+
+
+def _actual(known: Mapping[str, Any]) -> dict[str, Any]:
+    """What was spent is not the estimate's to change."""
+    return {name: known[name] for name in ("monthToDate", "forecast") if name in known}
+
+
 def moved(before: Decimal | None, after: Decimal | None) -> bool:
     """Whether an amount moved by more than 1 %, or came or went."""
     if before is None or after is None:
@@ -148,12 +180,6 @@ def money(amount: Decimal, step: Decimal = CENT) -> str:
     text = f"{whole}.{digits.rstrip('0'):0<2}"
     # Without the sign that a negative hair leaves on a zero.
     return "0.00" if text == "-0.00" else text
-
-
-def delta(amount: Decimal) -> str:
-    """What a change adds to a month, for people: "+$53.29/month", "-$53.29/month"."""
-    shown = rounded(amount)
-    return f"{'-' if shown < 0 else '+'}${abs(shown):f}/month"
 
 
 def plain(number: Decimal) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,9 @@ from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
-from penstock.dynamo import ownership
+from penstock.cost import estimate as estimates
+from penstock.cost.prices import bundled
+from penstock.dynamo import costing, ownership
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
 from penstock.dynamo.act import Actor
@@ -27,7 +29,7 @@ from penstock.dynamo.observe import Cycles, Observer
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.errors import Trouble
-from penstock.engine.kind import Invalid, Key, Look, Object, Outcome, Report
+from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Resource
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
@@ -117,13 +119,31 @@ class DynamoTables:
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
-        return planning.plan(desired, observed, now)
+        found = planning.plan(desired, observed, now)
+        return costing.priced(found, desired, observed, bundled(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
-        return reporting.report(obj, desired, outcome, now, self._observer.next_look())
+        report = reporting.report(obj, desired, outcome, now, self._observer.next_look())
+        return self._with_cost(report, obj, desired, outcome, now)
+
+    def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
+        if desired.absent or observed.partial:
+            return None
+        found = costing.estimate(desired, observed, bundled(desired.region), now.date())
+        return Money(found.monthly, found.basis)
+
+    @staticmethod
+    def _with_cost(report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+        status = obj.get("status") or {}
+        known = status.get("cost")
+        # What is still to be read may be paid for.
+        if outcome.observed is not None and not outcome.observed.partial and not desired.absent:
+            found = costing.estimate(desired, outcome.observed, bundled(desired.region), now.date())
+            known = estimates.told(found, status, desired.generation)
+        return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from penstock.api.model import Problem
@@ -83,6 +84,14 @@ class Report:
         return self.conditions[0].message if self.conditions else ""
 
 
+@dataclass(frozen=True)
+class Money:
+    """What an object costs, for its annotations. monthly: US dollars to the cent, None when no price is known. basis: Estimate, Partial or Actual."""
+
+    monthly: Decimal | None
+    basis: str
+
+
 class Kind(Protocol[D, O]):
     """A kind. Everything but observe and act is pure."""
 
@@ -106,6 +115,9 @@ class Kind(Protocol[D, O]):
 
     def report(self, obj: Object, desired: D, outcome: Outcome[O], now: datetime) -> Report:
         """Tell."""
+
+    def money(self, desired: D, observed: O, now: datetime) -> Money | None:
+        """What the object costs as it is declared; None when there is nothing to tell, so that what was told stays."""
 
     def forget(self, key: Key) -> None:
         """Drop what was remembered of an object that is gone."""

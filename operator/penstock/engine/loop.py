@@ -19,6 +19,7 @@ from typing import Any
 from penstock.api import meta
 from penstock.api.conditions import ConditionType, Reason
 from penstock.engine import conditions, logs, metrics
+from penstock.engine.annotations import CostAnnotations, pending
 from penstock.engine.conditions import Condition
 from penstock.engine.errors import Meaning, Trouble, retry_delay
 from penstock.engine.events import Note, Recorder
@@ -70,6 +71,7 @@ class Loop:
         self._clock = clock
         self._failures: dict[Key, int] = {}
         self._met: dict[Key, str] = {}
+        self._costs = CostAnnotations()
         self.queue: WorkQueue[Key] = WorkQueue()
         self.store = Store(self.queue)
         self.running: dict[Key, float] = {}
@@ -147,6 +149,7 @@ class Loop:
             kind.forget(key)
             self._failures.pop(key, None)
             self._met.pop(key, None)
+            self._costs.forget(key)
             return None
         annotations = obj["metadata"].get("annotations") or {}
         word = annotations.get(meta.MODE) or meta.Mode.RECONCILE
@@ -192,7 +195,7 @@ class Loop:
             bare = not deleting and meta.FINALIZER not in (obj["metadata"].get("finalizers") or ())
             if bare and not plan.runnable and not plan.refusals and not kind.owns_nothing(obj):
                 # Taken away by hand, or by a `kubectl replace`: without it a deletion would leave everything behind.
-                obj = await self._add_finalizer(key, obj)
+                obj = await self._add_finalizer(key, obj, self._due(kind, key, obj, desired, outcome, mode))
             if not plan.runnable:
                 break
             stuck = next((failed[s.summary] for s in plan.runnable if s.summary in failed), None)
@@ -201,7 +204,7 @@ class Loop:
                 break
             if bare:
                 # Before the first AWS write: what is made must be found again when the object is deleted.
-                obj = await self._add_finalizer(key, obj)
+                obj = await self._add_finalizer(key, obj, self._due(kind, key, obj, desired, outcome, mode))
                 if meta.FINALIZER not in (obj["metadata"].get("finalizers") or ()):
                     # The object is gone already: whatever was made for it now would be nobody's.
                     return None
@@ -295,6 +298,7 @@ class Loop:
             self._failures.pop(key, None)
             return report.again
         looked = await self._tell(key, obj, report)
+        await self._annotate(key, obj, self._due(kind, key, obj, desired, outcome, mode))
         if trouble is None:
             # Only now: a status that cannot be written is a failure too, and is retried ever more rarely.
             self._failures.pop(key, None)
@@ -333,8 +337,43 @@ class Loop:
             raise
         return self.store.wrote(key, written)
 
-    async def _add_finalizer(self, key: Key, obj: Object) -> Object:
-        return await self._set_finalizers(key, obj, [*(obj["metadata"].get("finalizers") or ()), meta.FINALIZER])
+    def _due(
+        self,
+        kind: Kind[Any, Any],
+        key: Key,
+        obj: Object,
+        desired: Any,
+        outcome: Outcome[Any],
+        mode: meta.Mode,
+    ) -> dict[str, str | None]:
+        """The annotations about cost that are to be written now."""
+        if outcome.observed is None or "deletionTimestamp" in obj["metadata"]:
+            return {}
+        now = self._clock()
+        adds = pending(outcome.plan.steps, run=mode is meta.Mode.RECONCILE)
+        return self._costs.due(key, obj, kind.money(desired, outcome.observed, now), adds, now)
+
+    async def _annotate(self, key: Key, obj: Object, annotations: dict[str, str | None]) -> None:
+        """The only place that writes annotations by themselves; the first ones go with the finalizer, as one request."""
+        if not annotations:
+            return
+        kind = self._kinds[key.kind]
+        body = {"metadata": {"uid": obj["metadata"]["uid"], "annotations": annotations}}
+        try:
+            written = await self._kube.merge_patch(kind.resource, key.namespace, key.name, body)
+        except KubeError as error:
+            if error.status == 404:
+                return
+            raise
+        self._costs.wrote(key, self._clock())
+        self.store.wrote(key, written)
+
+    async def _add_finalizer(self, key: Key, obj: Object, annotations: dict[str, str | None]) -> Object:
+        finalizers = [*(obj["metadata"].get("finalizers") or ()), meta.FINALIZER]
+        written = await self._set_finalizers(key, obj, finalizers, annotations)
+        if annotations:
+            self._costs.wrote(key, self._clock())
+        return written
 
     async def _release(self, key: Key, obj: Object) -> None:
         finalizers = obj["metadata"].get("finalizers") or ()
@@ -343,10 +382,13 @@ class Loop:
             log.info("let go: the finalizer is off")
         self._failures.pop(key, None)
 
-    async def _set_finalizers(self, key: Key, obj: Object, finalizers: list[str]) -> Object:
+    async def _set_finalizers(
+        self, key: Key, obj: Object, finalizers: list[str], annotations: Mapping[str, str | None] | None = None
+    ) -> Object:
         kind = self._kinds[key.kind]
         # The version makes it a compare-and-swap: a list in a merge patch replaces what others may have added meanwhile.
-        body = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"], "finalizers": finalizers}}
+        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"], "finalizers": finalizers}
+        body = {"metadata": {**metadata, **({"annotations": annotations} if annotations else {})}}
         try:
             written = await self._kube.merge_patch(kind.resource, key.namespace, key.name, body)
         except KubeError as error:

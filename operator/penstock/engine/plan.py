@@ -6,11 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from penstock.api.plan import Effect, When
 
-__all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash", "consents"]
+__all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash", "consents", "monthly_delta"]
+
+
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,8 @@ class Step:
     service, operation, parameters: the request as botocore takes it. summary: the line that people read. facet: which part of the observed state
     the answer refreshes. drift: the field and its values before and after, when the step takes back somebody else's change. told: an Event
     (reason, sentence) when the step has been done. intent: status fields that are written before the step runs, because AWS cannot carry our mark in
-    the same call and a crash in between must be recognised afterwards.
+    the same call and a crash in between must be recognised afterwards. cost_delta: US dollars a month
+    that it adds; None when not known.
     """
 
     service: str
@@ -33,10 +38,17 @@ class Step:
     drift: str = ""
     told: tuple[str, str] | None = None
     intent: Mapping[str, Any] | None = None
+    cost_delta: Decimal | None = None
+
+    @property
+    def cost(self) -> str:
+        """What it adds to a month, for people ("+$53.29/month"); '' when that is not known or less than a cent."""
+        return monthly_delta(self.cost_delta) if self.cost_delta and abs(self.cost_delta) >= _CENT / 2 else ""
 
     def as_status(self) -> dict[str, Any]:
         """The step as it appears in status.plan.steps."""
-        return {"summary": self.summary, "effect": str(self.effect), "when": str(self.when)}
+        told = {"summary": self.summary, "effect": str(self.effect), "when": str(self.when)}
+        return {**told, "costDelta": self.cost} if self.cost else told
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,12 @@ class Plan:
         if self.refusals:
             status["refused"] = [r.sentence for r in self.refusals]
         return status
+
+
+def monthly_delta(amount: Decimal) -> str:
+    """What a change adds to the cost of a month, in US dollars to the cent: "+$53.29/month", "-$53.29/month"."""
+    shown = amount.quantize(_CENT, ROUND_HALF_UP)
+    return f"{'-' if shown < 0 else '+'}${abs(shown):f}/month"
 
 
 def consent_hash(subjects: list[str]) -> str:

@@ -1,0 +1,48 @@
+"""What a cluster and each step of its plan cost. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from penstock.aurora.ownership import claim
+from penstock.aurora.state import Desired, Observed
+from penstock.cost import aurora as rates
+from penstock.cost.aurora import ClusterShape
+from penstock.cost.estimate import Estimate, difference
+from penstock.cost.prices import Catalogue
+from penstock.engine.plan import Plan, Refusal
+
+
+def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate:
+    """What the cluster costs a month as it is declared; what the spec leaves unmanaged is counted as AWS has it."""
+    shape = rates.declared(desired.spec, desired.identifier, _running(desired, observed))
+    return _estimate(desired, shape, catalogue, today)
+
+
+def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
+    """The plan with what each step adds to the cost of a month, in the order in which they run."""
+    if not plan.steps:
+        return plan
+    shape = _running(desired, observed)
+    before = _estimate(desired, shape, catalogue, today) if shape is not None else None
+    steps = []
+    for step in plan.steps:
+        if step.service == "rds":
+            shape = rates.after(shape, step.operation, step.parameters, desired.spec, desired.identifier)
+        after = _estimate(desired, shape, catalogue, today) if shape is not None else None
+        steps.append(replace(step, cost_delta=difference(before, after)))
+        before = after
+    return replace(plan, steps=tuple(steps))
+
+
+def _running(desired: Desired, observed: Observed) -> ClusterShape | None:
+    """The shape of the cluster that is there and ours."""
+    if observed.cluster is None or isinstance(claim(desired, observed), Refusal):
+        return None
+    return rates.running(observed.cluster, observed.instances.values())
+
+
+def _estimate(desired: Desired, shape: ClusterShape, catalogue: Catalogue, today: date) -> Estimate:
+    usage = desired.spec.cost.expected_usage if desired.spec.cost else None
+    return rates.estimate(shape, usage, catalogue, today)

@@ -1,0 +1,51 @@
+"""What a table and each step of its plan cost. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from penstock.cost import dynamo as rates
+from penstock.cost.dynamo import TableShape
+from penstock.cost.estimate import Estimate, difference
+from penstock.cost.prices import Catalogue
+from penstock.dynamo.ownership import claim, unread
+from penstock.dynamo.state import Desired, Observed
+from penstock.engine.plan import Plan, Refusal
+
+
+def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate:
+    """What the table costs a month as it is declared; what the spec leaves unmanaged is counted as AWS has it."""
+    return _estimate(desired, rates.declared(desired.spec, _running(desired, observed)), catalogue, today)
+
+
+def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
+    """The plan with what each step adds to the cost of a month, in the order in which they run."""
+    if not plan.steps:
+        return plan
+    shape = _running(desired, observed)
+    before = _estimate(desired, shape, catalogue, today) if shape is not None else None
+    steps = []
+    for step in plan.steps:
+        shape = (
+            rates.after(shape, step.operation, step.parameters, desired.spec) if step.service == "dynamodb" else shape
+        )
+        after = _estimate(desired, shape, catalogue, today) if shape is not None else None
+        steps.append(replace(step, cost_delta=difference(before, after)))
+        before = after
+    return replace(plan, steps=tuple(steps))
+
+
+def _running(desired: Desired, observed: Observed) -> TableShape | None:
+    """The shape of the table that is there and ours."""
+    table = observed.table
+    if table is None or unread(desired, observed) or isinstance(claim(desired, observed), Refusal):
+        return None
+    insights = observed.insights.statuses if observed.insights is not None else {}
+    watched = [name for name, status in insights.items() if status in ("ENABLED", "ENABLING")]
+    return rates.running(table, bool(observed.backups and observed.backups.enabled), watched)
+
+
+def _estimate(desired: Desired, shape: TableShape, catalogue: Catalogue, today: date) -> Estimate:
+    usage = desired.spec.cost.expected_usage if desired.spec.cost else None
+    return rates.estimate(shape, usage, catalogue, today)
