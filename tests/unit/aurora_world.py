@@ -350,7 +350,7 @@ def differences(operator: Operator) -> list[str]:
         "logs": (None if asked.logs is None else tuple(sorted(asked.logs)), cluster.log_exports),
         "storage": (asked.storage and asked.storage.type.value, cluster.storage_type),
         "port": (asked.network and asked.network.port, cluster.port),
-        "secret": (asked.manages_password, cluster.master_secret is not None),
+        "secret": (_kept_by_aws(asked), cluster.master_secret is not None),
         "capacity": (_capacity(asked.instances.serverless), cluster.serverless),
         "state": ("stopped" if asked.stopped else "available", cluster.status),
         "writer": (True, bool(cluster.writer)),
@@ -397,6 +397,13 @@ def _parameters(operator: Operator) -> Mapping[str, tuple[Any, Any]]:
         in_force |= world.groups.get(("instance", name), Group()).values
     in_force |= world.groups.get(("cluster", cluster.parameter_group), Group()).values
     return {f"parameter {n}": (v, in_force.get(n)) for n, v in wanted.items()}
+
+
+def _kept_by_aws(asked: AuroraClusterSpec) -> bool | None:
+    """Whether AWS must manage the password; what the spec does not say holds at creation alone."""
+    if asked.password_secret is not None:
+        return False
+    return asked.credentials.managed if asked.credentials else None
 
 
 def _capacity(found: Serverless | None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.api.auroracluster import Apply, StorageType
 from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
 from penstock.api.windows import weekly
 from penstock.aurora import groups, requests, versions
 from penstock.aurora.groups import CLUSTER, INSTANCE
@@ -209,7 +210,8 @@ def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: gr
 
 
 def _credentials(desired: Desired, observed: Observed, cluster: Cluster, refusals: list[Refusal]) -> list[Step]:
-    manages = desired.spec.manages_password
+    # Only what is said: a default is for the creation, and a restored cluster whose restoreFrom is taken out of the spec keeps its password.
+    manages = desired.spec.credentials.managed if desired.spec.credentials else None
     base = _name(desired)
     if manages is True:
         if cluster.master_secret is not None or not desired.status.resource_id:
@@ -339,8 +341,10 @@ def _groups_of(
     return found, refusals
 
 
-def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -> list[Step]:
-    """Give the resource the spec's tags and our mark, and take away those that once stood in the spec."""
+def tag_steps(
+    desired: Desired, arn: str, have: Mapping[str, str], whose: str, *, adopted: tuple[str, str] | None = None
+) -> list[Step]:
+    """Give the resource the spec's tags and our mark, and take away those that once stood in the spec. adopted: the Event when it gets the mark."""
     if not arn:
         return []
     wanted = requests.wanted_tags(desired)
@@ -348,6 +352,7 @@ def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -
     steps = []
     if missing:
         words = ", ".join(f"{k}={v}" for k, v in sorted(missing.items()) if k in (desired.spec.tags or {}))
+        told = adopted if OWNER_TAG in missing and not desired.settled else None
         mark = "the mark that it is ours" if len(missing) > (1 if words else 0) and not words else ""
         steps.append(
             Step(
@@ -357,6 +362,7 @@ def tag_steps(desired: Desired, arn: str, have: Mapping[str, str], whose: str) -
                 f"tag {whose} with {words or mark}",
                 facet="tags",
                 drift=f"Tags of {whose} were changed; set back {words or mark}." if desired.settled else "",
+                told=told,
             )
         )
     # Where the spec says nothing of tags at all, they are left as they are.

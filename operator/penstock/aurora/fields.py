@@ -148,7 +148,9 @@ def _restorable(status: Mapping[str, Any], cluster: Cluster) -> dict[str, str] |
     before = status.get("restorable")
     if cluster.earliest_restorable is None or cluster.latest_restorable is None:
         return dict(before) if isinstance(before, Mapping) else None
-    fresh = {"earliest": timestamp(cluster.earliest_restorable), "latest": timestamp(cluster.latest_restorable)}
+    # The first whole second that can be restored: AWS refuses one that begins before the first backup ends.
+    earliest = cluster.earliest_restorable + timedelta(seconds=1) - timedelta.resolution
+    fresh = {"earliest": timestamp(earliest), "latest": timestamp(cluster.latest_restorable)}
     if not isinstance(before, Mapping) or "latest" not in before or "earliest" not in before:
         return fresh
     moved = datetime.fromisoformat(fresh["latest"]) - datetime.fromisoformat(before["latest"])

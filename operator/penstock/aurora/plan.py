@@ -56,7 +56,8 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
     waits += [Wait(Reason(r), sentence, 30.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
     if cluster.status == topology.DELETING:
         return Plan((), tuple(waits), tuple(refusals))
-    steps = changes.tag_steps(desired, cluster.arn, cluster.tags, f"cluster {cluster.identifier}")
+    adopted = ("Adopted", f"Took over cluster {cluster.identifier}.") if desired.spec.adopt else None
+    steps = changes.tag_steps(desired, cluster.arn, cluster.tags, f"cluster {cluster.identifier}", adopted=adopted)
     power = _power(desired, observed, cluster)
     family = versions.family_in_force(cluster.engine or desired.spec.engine.aws_name, cluster.version)
     values = groups.Wanted()
