@@ -57,11 +57,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [dynamotables/status, auroraclusters/status]
   verbs: [patch]
 # Master passwords: an AuroraCluster names a Secret of its own namespace (credentials.passwordSecretRef). Which one is
-# known only from the objects, so no names stand here. watch: a changed password is a rotation and must be seen at
-# once; list: a watch begins with it. Nothing is written.
+# known only from the objects, so no names stand here. It is read every few seconds, since a changed password is a rotation;
+# nothing is listed and nothing is written.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch]
+  verbs: [get]
 # Events on the objects; patch counts repeats instead of writing new ones.
 - apiGroups: [events.k8s.io]
   resources: [events]

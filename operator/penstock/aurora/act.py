@@ -79,7 +79,7 @@ class Actor:
         memory.doubted.discard(step.summary)
         memory.acted = now
         if step.operation == "FailoverDBCluster":
-            memory.failover_asked = self.clock()
+            memory.heir = str(step.parameters.get("TargetDBInstanceIdentifier", ""))
         _absorb(memory, step, answer, now)
         self.inventory.hurry(desired.region, desired.identifier, HURRY)
         return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,8 +33,6 @@ from penstock.engine.plan import Plan, Step
 
 NAME = "AuroraCluster"
 RESOURCE = Resource(meta.GROUP, meta.VERSION, "auroraclusters")
-# A writer that changes so long after it was asked for changes because of that.
-_FAILOVER = timedelta(minutes=10)
 
 
 @dataclass
@@ -120,13 +118,18 @@ class AuroraClusters:
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         memory = self._memory(desired)
+        told = (obj.get("status") or {}).get("writer")
+        cluster = outcome.observed.cluster if outcome.observed else None
+        if memory.heir and told == memory.heir:
+            # Whatever makes another writer from now on, it is not that failover.
+            memory.heir = ""
         report = reporting.report(
             obj,
             desired,
             outcome,
             now,
             self._inventory.trouble(desired.region),
-            failover_asked=now - memory.failover_asked < _FAILOVER if memory.failover_asked else False,
+            failover_asked=bool(memory.heir and cluster and cluster.writer == memory.heir),
         )
         return self._with_cost(report, obj, desired, outcome, now)
 

@@ -26,7 +26,7 @@ class Memory:
     AWS answered to a creation, until a read shows it. perhaps_made: when the answer to the cluster's creation was lost. acted: the last write of any
     kind. password: the master password that the Secret holds; given: the one that AWS has, as far as is known. misses: how often in a row AWS failed
     to tell a facet. doubted: steps of which AWS said that their end is reached already. jitter: spreads the long cycles of a thousand clusters.
-    failover_asked: when the operator itself asked for another writer.
+    heir: the writer that the operator itself asked for, until the object names it.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Memory:
     acted: float = NEVER
     password: str | None = field(default=None, repr=False)
     given: str | None = field(default=None, repr=False)
-    failover_asked: datetime | None = None
+    heir: str = ""
     signature: tuple[Any, ...] = ()
     since: datetime | None = None
     generation: int = 0
