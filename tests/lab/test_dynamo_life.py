@@ -152,13 +152,16 @@ def test_describe_shows_the_events(orders: Declared) -> None:
     assert "penstock.dev/operator" in events
 
 
-def test_only_the_finalizer_is_written_outside_the_status(orders: Declared) -> None:
+def test_only_the_finalizer_and_the_cost_are_written_outside_the_status(orders: Declared) -> None:
     metadata = orders.object["metadata"]
     assert metadata["finalizers"] == ["penstock.dev/finalizer"]
     ours = [m for m in metadata["managedFields"] if m["manager"] == "penstock"]
     fields = {key for m in ours for key in m["fieldsV1"]}
     assert fields == {"f:metadata", "f:status"}
-    assert {k for m in ours for k in m["fieldsV1"].get("f:metadata", {})} == {"f:finalizers"}
+    written = [m["fieldsV1"]["f:metadata"] for m in ours if "f:metadata" in m["fieldsV1"]]
+    assert {k for fields in written for k in fields} == {"f:annotations", "f:finalizers"}
+    annotations = {k for fields in written for k in fields.get("f:annotations", {})} - {"."}
+    assert annotations == {"f:penstock.dev/monthly-cost-usd", "f:penstock.dev/cost-basis"}
 
 
 def test_a_table_as_declared_is_left_in_peace(orders: Declared) -> None:
