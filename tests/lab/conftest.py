@@ -36,7 +36,7 @@ FAST = {
     "rds_cluster_create_s": 0.5,
     "rds_cluster_modify_s": 0.5,
     "rds_cluster_delete_s": 0.5,
-    "rds_upgrade_s": 1.5,
+    "rds_upgrade_s": 2.0,
     "rds_restore_s": 1.0,
     "rds_clone_s": 1.0,
     "rds_backup_s": 0.5,
@@ -53,6 +53,7 @@ FAST = {
     "rds_reboot_s": 0.5,
     "rds_configure_s": 0.5,
     "rds_parameters_s": 0.5,
+    "rds_restorable_lag_s": 1.0,
     # Clusters of tests that are over are still being taken down while the next are made.
     "rds_max_clusters": 400,
     "rds_max_instances": 1000,

@@ -49,8 +49,15 @@ def test_readers_are_added_and_taken_away_but_never_the_writer(lab: Lab, namespa
 def test_a_class_changes_readers_first_then_the_writer_relieved_by_a_failover(lab: Lab, namespace: str) -> None:
     cluster = DeclaredCluster.small(lab, namespace, {**NOW, "instances": {"readers": 2}}).settled()
     before = len(cluster.written())
-    cluster.instances(**{"class": "db.r6g.large"})
-    cluster.until(lambda: cluster.steps, "the plan is on the status")
+    cluster.annotate("mode", "Plan").instances(**{"class": "db.r6g.large"})
+    cluster.wait("Synced", "False", reason="Planned")
+    change = "change the class of {} from db.t4g.medium to db.r6g.large"
+    assert [(s["summary"], s["effect"], s["when"]) for s in cluster.plan["steps"]] == [
+        (change.format(cluster.instance(2)), "Restart", "Now"),
+        (change.format(cluster.instance(3)), "Restart", "Later"),
+        (change.format(cluster.instance(1)), "Restart", "Later"),
+    ], "one at a time, and the writer last"
+    cluster.annotate("mode", None)
     cluster.settled()
     assert cluster.written()[before:] == [
         ("ModifyDBInstance", "2"),
@@ -69,6 +76,7 @@ def test_a_class_changes_readers_first_then_the_writer_relieved_by_a_failover(la
         f"Writer of {cluster.cluster} is now {second} (was {first}), as the operator asked."
     ]
     assert len(cluster.told("Modifying")) == 3
+    assert cluster.status["readersReady"] == "2/2"
     assert {c["reason"] for c in cluster.status["conditions"] if c["type"] == "Ready"} == {"Available"}
 
 

@@ -19,7 +19,7 @@ from penstock_lab.lab import Lab
 
 Scenario = Callable[[Lab, str], None]
 # The operator may ask RDS 5.5 times a second in the long run, so that many more would only wait for each other.
-_AT_ONCE = 10
+_AT_ONCE = 12
 
 
 def scenario(function: Scenario) -> Callable[[Together], None]:
