@@ -233,5 +233,21 @@ def plan(ctx: click.Context, /, **options: Any) -> None:
     ctx.exit(code)
 
 
+@main.command()
+@click.option("-n", "--namespace", default="", help="Only this namespace. Default: all.")
+@click.option("-l", "--selector", default="", help="Only objects with these labels, as kubectl takes them.")
+@click.option("--by-label", "label", default="", metavar="KEY", help="Group by this label's value, for example team.")
+@click.option("-o", "--output", default="table", type=click.Choice(["table", "csv", "json"]), show_default=True)
+def cost(namespace: str, selector: str, label: str, output: str) -> None:
+    """Print what the tables and clusters of the current kubeconfig cost a month, as their status estimates it."""
+    from penstock.costs import costs
+    from penstock.engine.kube import KubeError
+
+    try:
+        asyncio.run(costs(namespace, selector, label, output))
+    except KubeError as error:
+        raise click.ClickException(str(error)) from error
+
+
 if __name__ == "__main__":
     main()

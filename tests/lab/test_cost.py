@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from declared import Declared, index, kubernetes_writes, unharmed
@@ -104,3 +107,35 @@ def test_a_cluster_shows_its_cost_and_each_step_what_it_adds(lab: Lab, namespace
     assert step["costDelta"] == "+$53.29/month"
     assert cluster.status["cost"]["monthlyEstimate"] == "169.87"
     cluster.delete()
+
+
+def test_the_command_sums_what_the_objects_tell(lab: Lab, namespace: str) -> None:
+    capacity = {"mode": "Provisioned", "read": {"units": 10}, "write": {"units": 10}}
+    tables = [
+        Declared(lab, namespace, {"capacity": capacity}, name=name, annotations={"penstock.dev/mode": "Plan"})
+        for name in ("one", "two")
+    ]
+    lab.kubectl("label", "ddb", "one", "-n", namespace, "team=a")
+    for table in tables:
+        table.until(lambda table=table: table.status.get("cost"), "the cost is told")
+
+    def penstock(*options: str) -> str:
+        command = [sys.executable, "-m", "penstock.cli", "cost", "-n", namespace, *options]
+        environment = {**os.environ, **lab.env}
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    assert "total" in penstock()
+    found = json.loads(penstock("-o", "json"))
+    assert found["sums"] == [
+        {
+            "namespace": namespace,
+            "kind": "DynamoTable",
+            "objects": 2,
+            # 2 x 5.69: an object shows cents, and so does their sum
+            "monthlyEstimate": "11.38",
+            "incomplete": 0,
+        }
+    ]
+    assert [line.split(",")[2] for line in penstock("-o", "csv", "-l", "team=a").splitlines()] == ["name", "one"]
+    for table in tables:
+        table.delete().gone()
