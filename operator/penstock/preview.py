@@ -215,5 +215,6 @@ def _print_step(console: Console, step: Step, counts: dict[str, int]) -> None:
     when = {When.NOW: "", When.LATER: ", after what goes before", When.AFTER_CONSENT: ", after consent"}.get(
         step.when, f", {step.when}"
     )
-    cost = (f"  {step.cost}", "bold") if step.cost else ""
+    # What the kinds could not price is not free.
+    cost = ("  price not known", "bold") if step.cost_delta is None else (f"  {step.cost}", "bold") if step.cost else ""
     console.print(Text.assemble((f"  {sign} {step.summary}", colour), (f"  ({step.effect}{when})", "dim"), cost))

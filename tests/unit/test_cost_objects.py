@@ -58,6 +58,12 @@ def test_a_change_of_a_cluster_shows_what_it_adds() -> None:
     assert [cost for _, cost in costly(priced(operator))] == ["-$53.29/month"]
 
 
+def test_a_cluster_whose_instances_were_not_all_read_keeps_what_was_told() -> None:
+    operator = settled_cluster()
+    assert cluster_costing.whole(operator.observe())
+    assert not cluster_costing.whole(replace(operator.observe(), instances={}))
+
+
 def test_a_class_without_a_price_is_said_to_add_nothing_known() -> None:
     operator = ClusterOperator(cluster_spec(instances={"class": "db.r7i.large", "readers": 0}))
     assert costly(priced(operator)) == []

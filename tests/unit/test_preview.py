@@ -131,6 +131,8 @@ def test_a_step_that_changes_the_price_says_by_how_much(tmp_path: Path, dynamodb
     assert lines[1] == "  + create table orders (on demand)  (Immediate)  +$4.14/month"
     assert "  ~ turn point-in-time recovery on  (Immediate, after what goes before)  +$2.00/month" in lines
     assert lines[-1] == "Plan: 1 to create, 1 to change, 0 to destroy; together +$6.14/month."
+    warm = planned(tmp_path, manifest("orders", warmThroughput={"readUnits": 20000, "writeUnits": 5000}))
+    assert "  + create table orders (on demand)  (Immediate)  price not known" in warm.output.splitlines()
     told = json.loads(planned(tmp_path, manifest("orders", cost=usage), options=("-o", "json")).output)
     assert [s.get("costDelta") for s in told[0]["plan"]["steps"]] == ["+$4.14/month", "+$2.00/month"]
 

@@ -20,6 +20,11 @@ def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: 
     return _estimate(desired, shape, catalogue, today)
 
 
+def whole(observed: Observed) -> bool:
+    """Whether all that is paid for was seen: a cluster lists its members before they have been read."""
+    return observed.cluster is None or all(m.identifier in observed.instances for m in observed.cluster.members)
+
+
 def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
     """The plan with what each step adds to the cost of a month, in the order in which they run."""
     if not plan.steps:

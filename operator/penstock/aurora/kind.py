@@ -134,7 +134,7 @@ class AuroraClusters:
         return self._with_cost(report, obj, desired, outcome, now)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
-        if desired.absent:
+        if desired.absent or not costing.whole(observed):
             return None
         found = costing.estimate(desired, observed, bundled(desired.region), now.date())
         return Money(found.monthly, found.basis)
@@ -143,7 +143,7 @@ class AuroraClusters:
     def _with_cost(report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         status = obj.get("status") or {}
         known = status.get("cost")
-        if outcome.observed is not None and not desired.absent:
+        if outcome.observed is not None and not desired.absent and costing.whole(outcome.observed):
             found = costing.estimate(desired, outcome.observed, bundled(desired.region), now.date())
             known = estimates.told(found, status, desired.generation)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
