@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import build
+from .postgres.command import add_commands
 from .state import LabError, State, check_name, labs_folder, locked, names
 
 _screen = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -61,12 +62,24 @@ def lab() -> None:
 )
 @click.option("--kubeconfig", type=click.Path(), help="Use this file's current cluster; the lab then brings only AWS.")
 @click.option(
+    "--postgres/--no-postgres",
+    default=False,
+    show_default=True,
+    envvar="PENSTOCK_LAB_WITH_POSTGRES",
+    help="Put real PostgreSQL behind Aurora PostgreSQL clusters.",
+)
+@click.option(
     "--operator-arg", "operator_args", multiple=True, help="A further argument of `penstock run`; may be repeated."
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A chart value, such as replicas=2.")
 @_sentences
 def up(
-    name: str, operator: bool, kubeconfig: str | None, operator_args: tuple[str, ...], settings: tuple[str, ...]
+    name: str,
+    operator: bool,
+    kubeconfig: str | None,
+    postgres: bool,
+    operator_args: tuple[str, ...],
+    settings: tuple[str, ...],
 ) -> None:
     """Bring a lab up, or back up, and return when it is ready."""
     from .lab import Lab
@@ -78,7 +91,13 @@ def up(
 
     build.ensure(build.CLIENTS if kubeconfig else tuple(build.TOOLS))
     made = Lab.up(
-        name, operator=operator, kubeconfig=kubeconfig, operator_args=operator_args, values=_values(settings), tell=tell
+        name,
+        operator=operator,
+        kubeconfig=kubeconfig,
+        postgres=postgres,
+        operator_args=operator_args,
+        values=_values(settings),
+        tell=tell,
     )
     option = "" if name == "default" else f" --name {name}"
     command = "penstock" if shutil.which("penstock") else f"{Path(sys.executable).parent}/penstock"
@@ -354,6 +373,17 @@ def api_down(name: str, duration: float, freeze: bool) -> None:
         except KeyboardInterrupt:
             _screen.print("")
     _screen.print("The API server is back.")
+
+
+def _databases(name: str, action: str, body: dict[str, Any]) -> Any:
+    if _load(name).state.postgres is None:
+        raise LabError(
+            f"The lab {name} has no databases; `penstock lab up --name {name} --postgres` on a new one brings them."
+        )
+    return _control(lambda: _load(name).aws.postgres(action, **body))
+
+
+add_commands(lab, fault, _databases, lambda command: _name_option(_sentences(command)))
 
 
 @lab.command()

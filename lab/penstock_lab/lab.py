@@ -57,6 +57,7 @@ class Lab:
         root: Path | None = None,
         kubeconfig: str | None = None,
         aws_settings: dict[str, Any] | None = None,
+        postgres: bool = False,
         owner: int | None = None,
         tell: Tell = _silent,
     ) -> Lab:
@@ -65,6 +66,7 @@ class Lab:
         operator: install the chart and wait until it is available; else only the CRDs, for an operator of one's own.
         operator_args: further arguments of `penstock run`. values: further chart values.
         kubeconfig: use that cluster, and bring only AWS. aws_settings: see `penstock_lab.aws.settings`, at the endpoint's start.
+        postgres: clusters of Aurora PostgreSQL have real databases; a lab that has them keeps them.
         owner: the pid of a process that the lab must not outlive.
         Raises LabError with a sentence that says what to do.
         """
@@ -80,6 +82,7 @@ class Lab:
                 raise LabError(f"The lab {name} is up with its own cluster; `penstock lab down --name {name}` first.")
             if state.cluster == "given" and not given:
                 given = state.kubeconfig
+            launch.use_postgres(state, postgres, known is not None)
             lab = cls(state)
             lab._up(binaries, given, aws_settings, owner, tell)
             lab._operator(operator, operator_args, values or {}, tell)

@@ -15,6 +15,9 @@ from typing import Any
 
 from . import build, controlplane, processes
 from .aws.client import LabAWS, LabAWSError
+from .pki import Authority
+from .postgres import place
+from .postgres.binaries import PostgresMissing
 from .state import LabError, State
 
 Tell = Callable[[str], None]
@@ -23,6 +26,7 @@ Tell = Callable[[str], None]
 def clear_ruins(folder: Path) -> None:
     """End and delete what is left of a lab whose record is lost (deleted by hand, or cut off while it was first written)."""
     processes.end_squatters(folder)
+    place.clear(folder)
     for entry in folder.iterdir():
         if entry.name == ".lock":
             continue
@@ -93,12 +97,31 @@ def start_aws(state: State, settings: dict[str, Any] | None) -> bool:
         file = state.folder / "aws-settings.json"
         file.write_text(json.dumps(settings))
         argv += ["--settings", str(file)]
+    if state.postgres:
+        place.clear(state.folder)  # those of an endpoint that was killed: nobody knows them any more
+        place.choose(state.folder, state.id)
+        Authority(state.pki)  # made before two processes want to make it
+        argv += ["--postgres", state.postgres, "--pki", str(state.pki)]
     env = processes.clean_environment(state.id)
     state.processes["aws"] = processes.start(
         "aws", argv, log=state.logs / "aws.log", env=env, cwd=state.folder, port=state.ports["aws"]
     )
     state.save()
     return True
+
+
+def use_postgres(state: State, wanted: bool | None, known: bool) -> None:
+    """Settles whether the lab has real databases. Raises LabError where it cannot, or cannot any more."""
+    if wanted and known and state.postgres is None and state.alive("aws"):
+        raise LabError(
+            f"The lab {state.name} is up without databases; `penstock lab down --name {state.name}` first, then "
+            "`penstock lab up --postgres`."
+        )
+    if wanted and state.postgres is None:
+        try:
+            state.postgres = str(place.choose(state.folder, state.id))
+        except PostgresMissing as missing:
+            raise LabError(str(missing)) from None
 
 
 def wait_aws(state: State, seconds: float = 30) -> None:
@@ -178,6 +201,7 @@ def stop_everything(state: State) -> None:
     processes.stop(first, 8)
     processes.stop(state.processes.values(), 0)
     left = processes.sweep(state.id)
+    place.clear(state.folder)
     if left:
         raise LabError(
             f"{left} processes of the lab {state.name} could not be ended; they carry {processes.MARK}={state.id}."

@@ -65,6 +65,8 @@ class State:
     processes: dict[str, Process] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     operator: dict[str, Any] = field(default_factory=dict)
+    # The folder of its databases; None where Aurora has none behind it.
+    postgres: str | None = None
     owner: dict[str, Any] | None = None
 
     @property

@@ -81,6 +81,10 @@ class LabAWS:
         """Holds a cluster or an instance in a status until the next call; ``available`` lets it go."""
         self._call("POST", "/lab/rds/status", {"name": name, "status": status, **where})
 
+    def postgres(self, action: str, **body: Any) -> Any:
+        """``fault`` (cluster, kind, instance, seconds), ``heal`` or ``nodes`` of a cluster's databases."""
+        return self._call("POST", f"/lab/postgres/{action}", {k: v for k, v in body.items() if v is not None})
+
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 (the lab's own loopback address)
             self.url + path,

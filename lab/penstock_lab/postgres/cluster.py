@@ -227,7 +227,7 @@ class DatabaseCluster:
             if (
                 given.database
                 and not await (
-                    await connection.execute("select from pg_database where datname = %s", [given.database])
+                    await connection.execute("select 1 from pg_database where datname = %s", [given.database])
                 ).fetchone()
             ):
                 await connection.execute(schema.database(given.database, given.username))
@@ -548,6 +548,8 @@ class DatabaseCluster:
                     await writer.node.back_up(target)
                 return
             except TROUBLE:
+                if self.gone:
+                    return
                 if attempt == _TRIES - 1:
                     raise
                 await asyncio.sleep(0.5 * (attempt + 1))
