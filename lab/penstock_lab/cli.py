@@ -449,7 +449,9 @@ def aws(name: str, service: str, operation: str, parameters: tuple[str, ...]) ->
     if program := shutil.which("aws"):
         sys.exit(
             subprocess.run(
-                [program, service, operation, *parameters], env=os.environ | found.env, check=False
+                [program, "--endpoint-url", found.aws_url, service, operation, *parameters],
+                env=os.environ | found.env,
+                check=False,
             ).returncode
         )
     try:
