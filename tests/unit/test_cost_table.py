@@ -1,4 +1,7 @@
-"""Ten tables and nineteen clusters, each worked out by hand from AWS's published prices of us-east-1: a month has 730 hours, which are 2,628,000 seconds."""
+"""Ten tables and nineteen clusters, each worked out by hand from AWS's published prices of us-east-1.
+
+A month has 730 hours, which are 2,628,000 seconds.
+"""
 
 from decimal import Decimal
 from typing import Any
