@@ -231,11 +231,10 @@ def _managed(desired: Desired, observed: Observed, cluster: Cluster, adopting: b
         parameters.add(spec.engine.tls_parameter[0])
     once = before.parameters if before else ()
     parameters |= set(once) if not observed.groups else _still(once, set_ones)
-    instances = {
-        i.identifier
-        for i in observed.instances.values()
-        if made(desired, i) or (adopting and not i.identifier.startswith(AUTOSCALED))
-    }
+    instances = {i.identifier for i in observed.instances.values() if made(desired, i)}
+    # The cluster lists its members before each of them is read; those of the moment of adoption stay ours.
+    members = {m.identifier for m in cluster.members if not m.identifier.startswith(AUTOSCALED)}
+    instances |= members if adopting else _still(before.instances if before else (), members)
     if (spec.instance_count or 0) > sum(1 for i in observed.instances.values() if i.status != "deleting"):
         # Whoever is gone unasked is named until it is there again, so that its return can be told as one.
         instances |= set(before.instances if before else ()) - set(observed.instances)

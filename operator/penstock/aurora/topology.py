@@ -154,16 +154,14 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
         # What was taken over under a name of its own is not lightly given up.
         return made(desired, instance) and desired.ordinal(instance.identifier) is not None
 
-    def order(instance: Instance) -> tuple[bool, bool, int]:
-        """What others made before ours, whoever does not serve before who does, the highest ordinal first.
+    def order(instance: Instance) -> tuple[bool, bool, bool, int]:
+        """What others added before ours, and ours before what was taken over; whoever does not serve before who does, the highest ordinal first.
 
         A reader that somebody adds by hand must not cost one that the spec asked for.
         """
-        return (
-            ours(instance),
-            instance.status == AVAILABLE,
-            -(desired.ordinal(instance.identifier) or 0),
-        )
+        ordinal = desired.ordinal(instance.identifier)
+        known = made(desired, instance)
+        return (known, known and ordinal is None, instance.status == AVAILABLE, -(ordinal or 0))
 
     readers.sort(key=order)
     for instance in readers[: len(there) - wanted]:
