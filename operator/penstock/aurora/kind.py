@@ -41,6 +41,7 @@ class _Entry:
     uid: str = ""
     generation: int = -1
     parsed: AuroraCluster | None = None
+    settled: int = -1
 
 
 class AuroraClusters:
@@ -78,7 +79,10 @@ class AuroraClusters:
             entry.generation = metadata.get("generation", 0)
         status = obj.get("status") or {}
         cluster = entry.parsed
-        synced = conditions.find(status, ConditionType.SYNCED)
+        synced = conditions.find(status, ConditionType.SYNCED) or {}
+        if synced.get("status") == "True":
+            # For good: while AWS is in the middle of somebody's change the object is not in sync, and what comes of it is drift all the same.
+            entry.settled = synced.get("observedGeneration", -1)
         return Desired(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -92,11 +96,7 @@ class AuroraClusters:
             absent="deletionTimestamp" in metadata,
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
-            settled=bool(
-                synced
-                and synced.get("status") == "True"
-                and synced.get("observedGeneration") == metadata.get("generation")
-            ),
+            settled=entry.settled == metadata.get("generation", 0),
         )
 
     def owns_nothing(self, obj: Object) -> bool:
