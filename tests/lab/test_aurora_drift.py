@@ -31,47 +31,44 @@ def undone(cluster: DeclaredCluster, words: str, back: Callable[[], bool], *, lo
     cluster.settled()
 
 
-Back = Callable[[dict[str, Any]], bool]
-
-
-def each_undone(cluster: DeclaredCluster, changes: list[tuple[dict[str, Any], str, Back]]) -> None:
-    """Change one setting of the cluster after the other; the first is left to what the operator reads anyway."""
-    for number, (change, words, back) in enumerate(changes):
-        cluster.until(lambda: cluster.aws["Status"] == "available", "AWS takes a change")
-        cluster.by_hand(**change, ApplyImmediately=True)
-        undone(cluster, words, lambda back=back: back(cluster.aws), look=number > 0)
+def meddled(cluster: DeclaredCluster, **changes: Any) -> None:
+    """Somebody changes the cluster, and AWS takes it."""
+    cluster.until(lambda: cluster.aws["Status"] == "available", "AWS takes a change")
+    cluster.by_hand(**changes, ApplyImmediately=True)
 
 
 @scenario
 def test_backups_windows_and_protection(lab: Lab, namespace: str) -> None:
-    backup, maintenance = daily(6), weekly(40)
+    backup, maintenance, other = daily(6), weekly(40), daily(9)
     spec = {
         "backup": {"retentionDays": 7, "window": backup},
         "maintenance": {"window": maintenance},
         "deletionProtection": False,
     }
     cluster = DeclaredCluster.small(lab, namespace, spec).settled()
-    each_undone(
+    meddled(
         cluster,
-        [
-            ({"BackupRetentionPeriod": 3}, "backup retention 3 → 7", lambda a: a["BackupRetentionPeriod"] == 7),
-            (
-                {"PreferredBackupWindow": daily(9)},
-                f"backup window {daily(9)} → {backup}",
-                lambda a: a["PreferredBackupWindow"] == backup,
-            ),
-            (
-                {"PreferredMaintenanceWindow": weekly(70)},
-                f"→ {maintenance}",
-                lambda a: a["PreferredMaintenanceWindow"] == maintenance,
-            ),
-            ({"DeletionProtection": True}, "deletion protection on → off", lambda a: a["DeletionProtection"] is False),
-        ],
+        BackupRetentionPeriod=3,
+        PreferredBackupWindow=other,
+        PreferredMaintenanceWindow=weekly(70),
+        DeletionProtection=True,
+        CopyTagsToSnapshot=False,
     )
-    # The spec does not speak of it.
-    cluster.by_hand(CopyTagsToSnapshot=False, ApplyImmediately=True)
-    cluster.look().settled()
-    assert cluster.aws["CopyTagsToSnapshot"] is False
+
+    def back() -> bool:
+        aws = cluster.aws
+        windows = (aws["PreferredBackupWindow"], aws["PreferredMaintenanceWindow"])
+        return (aws["BackupRetentionPeriod"], windows, aws["DeletionProtection"]) == (7, (backup, maintenance), False)
+
+    undone(
+        cluster,
+        f"set back backup retention 3 → 7; backup window {other} → {backup}; maintenance window",
+        back,
+        look=False,
+    )
+    assert "deletion protection on → off" in cluster.told("DriftCorrected")[0]
+    assert cluster.aws["CopyTagsToSnapshot"] is False, "the spec does not speak of it"
+    assert cluster.writes()[-2:] == ["ModifyDBCluster"] * 2, "theirs, and one for all of it"
 
 
 @scenario
@@ -80,47 +77,25 @@ def test_access_and_logs(lab: Lab, namespace: str) -> None:
         "credentials": {"iamAuthentication": True},
         "network": {"securityGroupIds": ["sg-lab"]},
         "logs": ["postgresql"],
+        "tags": {"team": "shop"},
     }
     cluster = DeclaredCluster.small(lab, namespace, spec).settled()
     vpc = lab.boto("ec2").describe_security_groups(GroupIds=["sg-lab"])["SecurityGroups"][0]["VpcId"]
     group = lab.boto("ec2").create_security_group(GroupName=namespace, Description="Another", VpcId=vpc)["GroupId"]
-    each_undone(
+    # One by one: what is changed while it is set back is set back later.
+    meddled(cluster, EnableIAMDatabaseAuthentication=False)
+    undone(cluster, "IAM authentication off → on", lambda: cluster.aws["IAMDatabaseAuthenticationEnabled"] is True)
+    meddled(
         cluster,
-        [
-            (
-                {"EnableIAMDatabaseAuthentication": False},
-                "IAM authentication off → on",
-                lambda a: a["IAMDatabaseAuthenticationEnabled"] is True,
-            ),
-            (
-                {"VpcSecurityGroupIds": [group]},
-                f"security groups {group} → sg-lab",
-                lambda a: [g["VpcSecurityGroupId"] for g in a["VpcSecurityGroups"]] == ["sg-lab"],
-            ),
-            (
-                {"CloudwatchLogsExportConfiguration": {"DisableLogTypes": ["postgresql"]}},
-                "log exports none → postgresql",
-                lambda a: a.get("EnabledCloudwatchLogsExports") == ["postgresql"],
-            ),
-        ],
+        VpcSecurityGroupIds=[group],
+        CloudwatchLogsExportConfiguration={"DisableLogTypes": ["postgresql"]},
     )
-
-
-@scenario
-def test_port_storage_and_tags(lab: Lab, namespace: str) -> None:
-    spec = {**NOW, "network": {"port": 5433}, "storage": {"type": "Standard"}, "tags": {"team": "shop"}}
-    cluster = DeclaredCluster.small(lab, namespace, spec).settled()
-    each_undone(
+    undone(
         cluster,
-        [
-            ({"Port": 5466}, "port 5466 → 5433", lambda a: a["Port"] == 5433),
-            (
-                {"StorageType": "aurora-iopt1"},
-                "storage IOOptimized → Standard",
-                lambda a: a.get("StorageType") != "aurora-iopt1",
-            ),
-        ],
+        f"security groups {group} → sg-lab; log exports none → postgresql",
+        lambda: cluster.aws.get("EnabledCloudwatchLogsExports") == ["postgresql"],
     )
+    assert [g["VpcSecurityGroupId"] for g in cluster.aws["VpcSecurityGroups"]] == ["sg-lab"]
     arn = cluster.aws["DBClusterArn"]
     tags = [{"Key": "team", "Value": "x"}, {"Key": "theirs", "Value": "1"}]
     cluster.rds.add_tags_to_resource(ResourceName=arn, Tags=tags)
@@ -128,6 +103,16 @@ def test_port_storage_and_tags(lab: Lab, namespace: str) -> None:
     assert cluster.aws_tags["theirs"] == "1", "a tag of somebody else stays"
     cluster.rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["penstock.dev/owner"])
     undone(cluster, "the mark that it is ours", lambda: cluster.aws_tags["penstock.dev/owner"].endswith(cluster.uid))
+
+
+@scenario
+def test_port_and_storage(lab: Lab, namespace: str) -> None:
+    spec = {**NOW, "network": {"port": 5433}, "storage": {"type": "Standard"}}
+    cluster = DeclaredCluster.small(lab, namespace, spec).settled()
+    meddled(cluster, Port=5466)
+    undone(cluster, "port 5466 → 5433", lambda: cluster.aws["Port"] == 5433)
+    meddled(cluster, StorageType="aurora-iopt1")
+    undone(cluster, "storage IOOptimized → Standard", lambda: cluster.aws.get("StorageType") != "aurora-iopt1")
 
 
 @scenario
@@ -152,16 +137,14 @@ def test_instances(lab: Lab, namespace: str) -> None:
     def by_hand(**parameters: Any) -> None:
         cluster.rds.modify_db_instance(DBInstanceIdentifier=name, ApplyImmediately=True, **parameters)
 
-    by_hand(PromotionTier=9)
+    by_hand(PromotionTier=9, PubliclyAccessible=True, EnablePerformanceInsights=False)
     undone(
         cluster,
-        f"Of instance {name} somebody changed what the spec says; set back promotion tier 9 → 3.",
-        lambda: second()["PromotionTier"] == 3,
+        f"Of instance {name} somebody changed what the spec says; set back promotion tier 9 → 3; public address off; "
+        "Performance Insights on, 31 days.",
+        lambda: second()["PromotionTier"] == 3 and second()["PerformanceInsightsEnabled"],
     )
-    by_hand(PubliclyAccessible=True)
-    undone(cluster, "public address off", lambda: second()["PubliclyAccessible"] is False)
-    by_hand(EnablePerformanceInsights=False)
-    undone(cluster, "Performance Insights on, 31 days", lambda: second()["PerformanceInsightsEnabled"] is True)
+    assert second()["PubliclyAccessible"] is False
     by_hand(DBInstanceClass="db.r6g.large")
     undone(
         cluster,

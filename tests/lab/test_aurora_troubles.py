@@ -119,25 +119,27 @@ def test_other_things_that_are_not_there(lab: Lab, namespace: str) -> None:
 
 
 @scenario
-def test_no_capacity_is_told_and_passes(lab: Lab, namespace: str) -> None:
-    cluster = DeclaredCluster.small(lab, namespace, apply=False)
-    words = "Cannot create the instance because there is no capacity."
-    with fault(
-        lab,
-        kind="error",
-        service="rds",
-        operation="CreateDBInstance",
-        key=f"{cluster.cluster}*",
-        code="InsufficientDBInstanceCapacity",
-        status=400,
-        message=words,
-    ):
-        cluster.apply()
-        told = cluster.wait("Ready", "False", reason="Unavailable")
-        assert "AWS has no capacity for db.t4g.medium" in told["message"]
-        assert "it is tried again by itself" in told["message"]
-        assert words.rstrip(".") in told["message"]
-    cluster.settled()
+def test_what_aws_has_no_room_for_is_told_and_passes(lab: Lab, namespace: str) -> None:
+    sentences = {
+        "InsufficientDBInstanceCapacity": ("Unavailable", "AWS has no capacity for db.t4g.medium in these zones"),
+        "InstanceQuotaExceededFault": (
+            "LimitReached",
+            'The account\'s quota "DB instances" of Amazon RDS in us-east-1 is reached',
+        ),
+    }
+    made = {}
+    for number, (code, (reason, words)) in enumerate(sentences.items()):
+        cluster = made[code] = DeclaredCluster.small(lab, namespace, name=f"full-{number}", apply=False)
+        rule = {"service": "rds", "operation": "CreateDBInstance", "key": f"{cluster.cluster}*"}
+        with fault(lab, kind="error", code=code, status=400, message="There is no more room.", **rule):
+            cluster.apply()
+            told = cluster.wait("Ready", "False", reason=reason)
+            assert told["message"].startswith(words)
+            assert "it is tried again by itself" in told["message"]
+            assert told["message"].endswith("(AWS: There is no more room.)")
+            assert cluster.condition("Stalled")["status"] == "False", "nobody must touch the object"
+    for cluster in made.values():
+        cluster.settled()
 
 
 # ---- permissions
@@ -287,28 +289,19 @@ def test_stop_and_start(lab: Lab, namespace: str) -> None:
 # What follows changes what all clusters of the lab see, and so comes last and alone.
 
 
-def test_a_quota_that_is_reached_is_told_and_passes(lab: Lab, namespace: str) -> None:
+def test_clusters_that_may_not_be_read_and_a_quota_that_is_reached(lab: Lab, namespace: str) -> None:
     cluster = DeclaredCluster.small(lab, namespace, apply=False)
     with slower(lab, rds_max_clusters=0):
-        cluster.apply()
+        with fault(lab, kind="deny", service="rds", operation="DescribeDBClusters"):
+            cluster.apply().annotate("reconcile-at", "1")
+            cluster.wait("Ready", "False", reason="AccessDenied", words="AWS denies rds:DescribeDBClusters: allow it")
+        cluster.annotate("reconcile-at", "2")
         told = cluster.wait("Ready", "False", reason="LimitReached")
         assert told["message"].startswith(
             'The account\'s quota "DB clusters" of Amazon RDS in us-east-1 is reached: raise it in Service Quotas, or '
             "delete what nobody needs; it is tried again by itself. (AWS: "
         )
-        assert cluster.condition("Stalled")["status"] == "False", "nobody must touch the object"
-    with slower(lab, rds_max_instances=0):
-        cluster.annotate("reconcile-at", "1")
-        cluster.wait("Ready", "False", reason="LimitReached", words='quota "DB instances"')
-    cluster.annotate("reconcile-at", "2").settled()
-
-
-def test_clusters_that_may_not_be_read_are_told(lab: Lab, namespace: str) -> None:
-    cluster = DeclaredCluster.small(lab, namespace, apply=False)
-    with fault(lab, kind="deny", service="rds", operation="DescribeDBClusters"):
-        cluster.apply().annotate("reconcile-at", "1")
-        cluster.wait("Ready", "False", reason="AccessDenied", words="AWS denies rds:DescribeDBClusters: allow it")
-    cluster.annotate("reconcile-at", "2").settled()
+    cluster.annotate("reconcile-at", "3").settled()
 
 
 def test_a_cluster_that_aws_starts_after_seven_days_is_stopped_again(lab: Lab, namespace: str) -> None:
