@@ -24,8 +24,9 @@ class Memory:
     facets: name → (value, time). must_look: an AWS answer said that something is there, or gone, that was not known; the next look reads all anew.
     clusters_written, instances_written: when AWS last took a write that a read of clusters, or of instances, must show. made, made_instances: what
     AWS answered to a creation, until a read shows it. perhaps_made: when the answer to the cluster's creation was lost. acted: the last write of any
-    kind. password: the master password that the Secret holds; given: the one that AWS has, as far as is known. misses: how often in a row AWS failed
-    to tell a facet. doubted: steps of which AWS said that their end is reached already. jitter: spreads the long cycles of a thousand clusters.
+    kind. met: the first look. password: the master password that the Secret holds; given: the one that AWS has, as far as is known. misses: how often
+    in a row AWS failed to tell a facet. doubted: steps of which AWS said that their end is reached already. jitter: spreads the long cycles of a
+    thousand clusters.
     heir: the writer that the operator itself asked for, until the object names it.
     """
 
@@ -39,6 +40,7 @@ class Memory:
     made_instances: dict[str, tuple[Instance, float]] = field(default_factory=dict)
     perhaps_made: float = NEVER
     acted: float = NEVER
+    met: float = NEVER
     password: str | None = field(default=None, repr=False)
     given: str | None = field(default=None, repr=False)
     heir: str = ""

@@ -86,11 +86,17 @@ class Observer:
     async def _cluster(
         self, desired: Desired, memory: Memory, look: Look
     ) -> tuple[Cluster | None, dict[str, Instance]]:
+        if memory.met == NEVER:
+            memory.met = asyncio.get_running_loop().time()
+        clusters_newer_than = memory.clusters_written
+        if not desired.absent and not desired.status.resource_id:
+            # Whoever took the name a moment ago is seen before anything is made beside their cluster.
+            clusters_newer_than = max(clusters_newer_than, memory.met)
         view = await self.inventory.view(
             desired.region,
             desired.identifier,
             fresh=look.fresh or memory.must_look,
-            clusters_newer_than=None if memory.clusters_written == NEVER else memory.clusters_written,
+            clusters_newer_than=None if clusters_newer_than == NEVER else clusters_newer_than,
             instances_newer_than=None if memory.instances_written == NEVER else memory.instances_written,
             priority=look.priority,
         )
