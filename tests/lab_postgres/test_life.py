@@ -7,6 +7,8 @@ import json
 import psycopg
 import pytest
 
+from penstock_lab.postgres.binaries import find
+
 from .rig import PASSWORD, Rig, wait_for
 
 
@@ -14,7 +16,10 @@ def test_a_cluster_is_a_database_with_tls_roles_and_endpoints(rig: Rig) -> None:
     aurora = rig.cluster(readers=2)
     writer = aurora.writer
     aurora.ask("create table t (id int); insert into t values (1)")
-    assert aurora.ask("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [(True,)]
+    # Whoever speaks it, the server or the endpoint for it.
+    assert aurora.ask("select ssl from pg_stat_ssl where pid = pg_backend_pid()") == [(find().tls,)]
+    with aurora.connect() as connection:
+        assert connection.pgconn.ssl_in_use
     assert aurora.ask("select pg_is_in_recovery(), aurora_db_instance_identifier()") == [(False, writer)]
     readers = {aurora.ask("select aurora_db_instance_identifier()", "reader")[0][0] for _ in range(6)}
     assert readers == {f"{aurora.name}-1", f"{aurora.name}-2"}

@@ -19,14 +19,14 @@ from ..aws.clock import clock
 from ..aws.rds.dataplane import Address, DataPlane, Origin
 from ..aws.rds.parametergroups import values_in_force
 from ..aws.settings import settings
-from ..pki import Authority
+from ..pki import Authority, Pair
 from . import node as nodes
 from .archive import Archive
 from .binaries import Binaries
 from .cluster import TROUBLE, DatabaseCluster, Given, Member
 from .configuration import PARAMETERS
 from .faults import Faults
-from .proxy import Proxies, listen, reserve
+from .proxy import Proxies, Proxy, listen, reserve
 from .takeover import fail_over
 from .watch import Watch
 
@@ -152,13 +152,16 @@ class PostgresDataPlane(DataPlane):
                 one.close()
             print(f"{found.given.identifier} keeps its port: {taken}", file=sys.stderr, flush=True)
             return
-        new = [self._proxies.open(one) for one in made]
+        new = [self._open(one, found.pair) for one in made]
         found.writer_proxy, found.reader_proxy = new[:2]
         for member, proxy in zip(list(found.members.values()), new[2:], strict=True):
             member.proxy = proxy
         for proxy in old:
             proxy.close()
         self._loop.call_soon_threadsafe(found.point)
+
+    def _open(self, listening: socket.socket, pair: Pair) -> Proxy:
+        return self._proxies.open(listening, None if self._binaries.tls else pair)
 
     # Clusters.
 
@@ -183,7 +186,7 @@ class PostgresDataPlane(DataPlane):
             archive,
             pair,
             self._making,
-            *(self._proxies.open(one) for one in sockets),
+            *(self._open(one, pair) for one in sockets),
         )
         self._clusters[cluster.resource] = found
         self._archives[cluster.resource] = archive
@@ -330,7 +333,7 @@ class PostgresDataPlane(DataPlane):
             instance.identifier,
             instance.tier,
             node,
-            self._proxies.open(self._listen_for(cluster, found)),
+            self._open(self._listen_for(cluster, found), found.pair),
         )
         found.members = {**found.members, member.key: member}
         self._do([instance.resource], found.add(member), f"creation of {instance.identifier}")

@@ -1,6 +1,7 @@
 """Endpoints: TCP proxies on loopback addresses of their own, served by one event loop in a thread of its own.
 
-A proxy passes bytes and reads none, so TLS is between the client and PostgreSQL. What AWS does by DNS the proxy does by where it
+A proxy passes bytes and reads none, so TLS is between the client and PostgreSQL. In front of a PostgreSQL that was built without
+TLS it is the proxy that speaks it (PostgreSQL's manual, "Message Flow", SSL session encryption). What AWS does by DNS the proxy does by where it
 connects to: a client that resolves the name anew is one that connects anew.
 """
 
@@ -11,15 +12,22 @@ import contextlib
 import itertools
 import random
 import socket
+import ssl
+import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import cast
+
+from ..pki import Pair
 
 # Blocks of 32 addresses below 127.16.0.0/12: the writer's, the readers', and sixteen instances' and more.
 BLOCK = 32
 _BLOCKS = range(0, 1 << 15)
 _BACKLOG = 1024
 _CONNECT_S = 3.0
+_REQUEST_LENGTH = 8
+_TLS_REQUEST = struct.pack("!ii", _REQUEST_LENGTH, 80877103)
+_GSS_REQUEST = struct.pack("!ii", _REQUEST_LENGTH, 80877104)
 
 
 def block_addresses(number: int) -> list[str]:
@@ -73,6 +81,7 @@ class _Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self.waiting: list[bytes] = []
+        self.greeting: _Greeting | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes.
@@ -84,6 +93,10 @@ class _Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.connection.proxy.silent:
             return  # lost on the way
+        if self.greeting is not None:
+            data = self.greeting.received(data)
+            if not data:
+                return
         other = self.other
         if other is None or other.transport is None:
             self.waiting.append(data)
@@ -111,6 +124,41 @@ class _Side(asyncio.Protocol):
         self.connection.end(abort=exc is not None)
 
 
+class _Greeting:
+    """The first bytes of a client, where the proxy speaks TLS for the server."""
+
+    def __init__(self, side: _Side, tls: ssl.SSLContext) -> None:
+        self._side = side
+        self._tls = tls
+        self._read = b""
+
+    def received(self, data: bytes) -> bytes:
+        """What is to be passed on of what has come in: nothing while encryption is being agreed on."""
+        self._read += data
+        if len(self._read) < _REQUEST_LENGTH or self._side.transport is None:
+            return b""
+        request, read = self._read[:_REQUEST_LENGTH], self._read
+        self._read = b""
+        if request == _GSS_REQUEST:
+            self._side.transport.write(b"N")
+            return read[_REQUEST_LENGTH:]
+        self._side.greeting = None
+        if request != _TLS_REQUEST:
+            return read
+        self._side.transport.write(b"S")
+        self._side.connection.proxy.begin(self._encrypt())
+        return b""
+
+    async def _encrypt(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._side.transport = await loop.start_tls(  # type: ignore[assignment]
+                cast(asyncio.Transport, self._side.transport), self._side, self._tls, server_side=True
+            )
+        except (OSError, ConnectionError):
+            self._side.connection.end(abort=True)
+
+
 class _Connection:
     """A client's connection and the one it is passed to."""
 
@@ -118,6 +166,8 @@ class _Connection:
         self.proxy = proxy
         self.target: int | None = None
         self.client = _Side(self)
+        if proxy.tls is not None:
+            self.client.greeting = _Greeting(self.client, proxy.tls)
         self.server = _Side(self)
         self.ended = False
 
@@ -127,8 +177,7 @@ class _Connection:
 
     def _begin(self) -> None:
         self.proxy.connections.add(self)
-        self.proxy.tasks.add(task := asyncio.ensure_future(self._connect()))
-        task.add_done_callback(self.proxy.tasks.discard)
+        self.proxy.begin(self._connect())
 
     async def _connect(self) -> None:
         while self.proxy.silent:
@@ -170,7 +219,10 @@ class _Connection:
 class Proxy:
     """One endpoint. ``targets`` are ports of 127.0.0.1; connections are spread over them in turn."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.tls = tls
         self._loop = loop
         self._listening = listening
         self._server: asyncio.Server | None = None
@@ -183,6 +235,10 @@ class Proxy:
 
     async def serve(self) -> None:
         self._server = await self._loop.create_server(lambda: _Connection(self).accepted(), sock=self._listening)
+
+    def begin(self, work: Coroutine[None, None, None]) -> None:
+        self.tasks.add(task := asyncio.ensure_future(work))
+        task.add_done_callback(self.tasks.discard)
 
     def next_target(self) -> int | None:
         return self.targets[next(self._turn) % len(self.targets)] if self.targets else None
@@ -241,9 +297,13 @@ class Proxies:
         self._thread = threading.Thread(target=self._loop.run_forever, name="endpoints", daemon=True)
         self._thread.start()
 
-    def open(self, listening: socket.socket) -> Proxy:
-        """Serves a listening socket, without targets as yet; from any thread but the loop's own."""
-        proxy = Proxy(self._loop, listening)
+    def open(self, listening: socket.socket, pair: Pair | None = None) -> Proxy:
+        """Serves a listening socket, without targets as yet; with a ``pair`` the endpoint speaks TLS for its targets."""
+        tls = None
+        if pair is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(pair.cert, pair.key)
+        proxy = Proxy(self._loop, listening, tls)
         self._loop.call_soon_threadsafe(lambda: asyncio.ensure_future(proxy.serve(), loop=self._loop))
         return proxy
 
