@@ -18,6 +18,7 @@ from virtual_time import elapsed, now, virtual
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.aurora.act import Actor
+from penstock.aurora.facets import cycle
 from penstock.aurora.inventory import Inventory
 from penstock.aurora.memory import Memory
 from penstock.aurora.observe import Observer
@@ -543,3 +544,10 @@ async def test_reads_of_an_object_that_waits_in_the_background_stay_there() -> N
         await b.look(priority=Priority.BACKGROUND)
         of_groups = [p for _, name, *_, p in b.account.calls if name == "DescribeDBClusterParameterGroups"]
         assert of_groups == [Priority.BACKGROUND]
+
+
+def test_groups_are_read_the_more_rarely_the_more_clusters_share_the_account() -> None:
+    assert cycle(1) == 660
+    for count in (1, 4, 10, 100, 1000):
+        reads_an_hour = count * 3 * 3600 / cycle(count)
+        assert reads_an_hour <= 66, count

@@ -30,6 +30,9 @@ from penstock.engine.queue import Priority
 
 # Seconds between two reads of groups and autoscaling that nobody said had changed.
 _CYCLE = 660.0
+# RDS reads of that kind of one cluster, and the seconds that each of them has to itself: all clusters of a region share one such call a minute,
+# so that a hundred cost the account no more than one. With a hundred, a group is then read every five hours; see architecture.md.
+_READS, _SHARE = 3, 60.0
 # An answer has no more pages than this, or its markers go round in circles.
 _PAGES = 100
 # A family as the name of one of our groups has it.
@@ -38,11 +41,17 @@ _FAMILY = re.compile(r"aurora-[a-z]+[0-9]+(?:-[0-9]+)*")
 _MISSES = 3
 
 
+def cycle(clusters: int) -> float:
+    """Seconds between two reads of a cluster's groups that nobody said had changed, in a region with so many clusters."""
+    return max(_CYCLE, clusters * _READS * _SHARE)
+
+
 @dataclass
 class Facets:
     """One pass's reads: which facets are wanted follows from the cluster, the spec and what the status says was made.
 
-    assume_absent: whether a new object's groups are taken for absent without a look, since making them tells.
+    assume_absent: whether a new object's groups are taken for absent without a look, since making them tells. cycle: seconds between two reads of
+    groups that nobody said had changed, see cycle().
     """
 
     account: Account
@@ -54,6 +63,7 @@ class Facets:
     cluster: Cluster | None
     instances: Mapping[str, Instance]
     assume_absent: bool = True
+    cycle: float = _CYCLE
     unread: list[Trouble] = field(default_factory=list)
 
     async def observed(self, age: float) -> Observed:
@@ -269,7 +279,7 @@ class Facets:
             return None
         if self.cluster is None and not desired.absent:
             return ()
-        found: tuple[Scaling, ...] | None = await self._facet("scaling", self._read_scaling)
+        found: tuple[Scaling, ...] | None = await self._facet("scaling", self._read_scaling, _CYCLE)
         return found
 
     async def _read_scaling(self) -> tuple[Scaling, ...]:
@@ -321,14 +331,14 @@ class Facets:
 
     # How facets are read
 
-    async def _facet(self, facet: str, read: Callable[[], Awaitable[Any]], cycle: float = _CYCLE) -> Any:
+    async def _facet(self, facet: str, read: Callable[[], Awaitable[Any]], cycle: float | None = None) -> Any:
         """Read one facet if it is not known, old, or doubted. What is known stands in for what cannot be read."""
         now = asyncio.get_running_loop().time()
         known = self.memory.get(facet)
         if (
             known is not MISSING
             and not self.memory.must_look
-            and self.memory.age(facet, now) < cycle * self.memory.jitter
+            and self.memory.age(facet, now) < (self.cycle if cycle is None else cycle) * self.memory.jitter
         ):
             return known
 

@@ -118,6 +118,11 @@ class Inventory:
         if interest is not None:
             self._drop(key, *interest)
 
+    def watched(self, region: str) -> int:
+        """How many clusters of the region some object has."""
+        found = self._regions.get(region)
+        return len(found.watchers) if found is not None else 0
+
     def hurry(self, region: str, identifier: str, seconds: float) -> None:
         """The cluster is in transition and will be for so long, or until said anew; 0: no longer."""
         found = self._regions.get(region)

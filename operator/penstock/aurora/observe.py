@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from penstock.api.conditions import Reason
 from penstock.aurora.catalogue import Catalogue
-from penstock.aurora.facets import Facets
+from penstock.aurora.facets import Facets, cycle
 from penstock.aurora.inventory import Inventory, View
 from penstock.aurora.memory import MISSING, NEVER, Memory
 from penstock.aurora.state import Desired, Observed
@@ -77,7 +77,16 @@ class Observer:
         memory.note_state(cluster, instances, self.clock())
         self._hurry(desired, memory, cluster, instances)
         facets = Facets(
-            self.account, self.catalogue, self.kube, desired, memory, look, cluster, instances, self.assume_absent
+            self.account,
+            self.catalogue,
+            self.kube,
+            desired,
+            memory,
+            look,
+            cluster,
+            instances,
+            self.assume_absent,
+            cycle(self.inventory.watched(desired.region)),
         )
         observed = await facets.observed(self.inventory.age(desired.region))
         memory.must_look = False
