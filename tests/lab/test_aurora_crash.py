@@ -245,9 +245,10 @@ def test_a_creation_ends_alike(rig: Rig) -> None:
 
 
 def test_new_settings_end_alike(rig: Rig) -> None:
-    points = both("ModifyDBCluster", "AddTagsToResource", "AddTagsToResource-2", "RemoveTagsFromResource")
-    points += both("ModifyDBInstance-1", "ModifyDBInstance-2")
-    story = rig.declare(points, small(tags={"old": "1"}, performanceInsights={"enabled": False}))
+    points = both("ModifyDBCluster", "AddTagsToResource", "AddTagsToResource-1", "RemoveTagsFromResource")
+    points += both("ModifyDBInstance-1")
+    spec = small(tags={"old": "1"}, performanceInsights={"enabled": False}, instances={"readers": 0})
+    story = rig.declare(points, spec)
     after = {
         "tags": {"new": "2"},
         "backup": {"retentionDays": 9},
@@ -362,15 +363,14 @@ def test_a_restore_ends_alike(rig: Rig) -> None:
 
 def test_a_deletion_ends_alike(rig: Rig) -> None:
     rds = rig.lab.boto("rds")
-    spec = {
-        "deletionPolicy": "Snapshot",
-        "deletionProtection": True,
-        "parameters": {"log_min_duration_statement": "500"},
-        "network": {"subnetIds": ["subnet-a", "subnet-b"], "securityGroupIds": ["sg-lab"]},
-    }
-    writes = ("ModifyDBCluster", "DeleteDBInstance-2", "DeleteDBInstance-1", "DeleteDBCluster")
-    points = both(*writes, "DeleteDBClusterParameterGroup", "DeleteDBSubnetGroup")
-    story = rig.declare(points, spec)
+    spec = {"deletionPolicy": "Snapshot", "deletionProtection": True}
+    of_cluster = ("ModifyDBCluster", "DeleteDBInstance-2", "DeleteDBInstance-1", "DeleteDBCluster")
+    story = rig.declare(both(*of_cluster), small(**spec), apply=False)
+    own = {**spec, "instances": {"readers": 0}, "network": {"subnetIds": ["subnet-a", "subnet-b"]}}
+    story |= rig.declare(both("DeleteDBClusterParameterGroup", "DeleteDBSubnetGroup"), own, apply=False)
+    rig.apply(story)
+    for cluster in story.values():
+        cluster.settled(60)
 
     def take_down() -> None:
         names = [cluster.name for cluster in story.values()]

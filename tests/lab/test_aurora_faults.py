@@ -89,15 +89,15 @@ def test_throttled_reads_back_off_and_the_cluster_stays_ready(lab: Lab, namespac
     cluster = DeclaredCluster.small(lab, namespace).settled()
     with fault(lab, kind="throttle", operation="DescribeDB*"):
         lab.aws.reset_calls()
-        time.sleep(12)
-        # Unthrottled there would be a read every five seconds, and every two while something is in transition; a try of a read is three requests.
-        tried = [e["time"] for e in lab.aws.calls(log=True)["log"] if e["operation"] == "rds.DescribeDBClusters"]
-        assert len(tried) <= 7, [moment - tried[0] for moment in tried]
+        began = time.monotonic()
         cluster.edit(tags={"a": "b"})
         told = cluster.wait("Synced", "False", reason="Throttled")
         assert told["message"].startswith("AWS throttles rds:DescribeDBClusters")
         assert cluster.condition("Ready")["status"] == "True"
         assert cluster.condition("Stalled")["status"] == "False"
+        # Unthrottled, an edit has clusters and instances read every other second; the burst of the account's bucket is not spent on tries.
+        asked = sum(count for name, count in lab.aws.calls()["counts"].items() if name.startswith("rds.DescribeDB"))
+        assert asked <= 12 + 0.6 * (time.monotonic() - began)
     cluster.settled()
     assert cluster.aws_tags["a"] == "b"
 
@@ -124,8 +124,8 @@ def test_denied_actions_are_told_and_what_they_kept_goes_on_when_they_are_allowe
         cluster.settled()
 
 
-@pytest.mark.parametrize("operation", ["DescribeDBClusters", "DescribeDBInstances"])
-def test_denied_reads_are_told_and_read_again_when_they_are_allowed(lab: Lab, namespace: str, operation: str) -> None:
+def test_denied_reads_are_told_and_read_again_when_they_are_allowed(lab: Lab, namespace: str) -> None:
+    operation = "DescribeDBClusters"
     before = DeclaredCluster.small(lab, namespace, name="before").settled()
     with fault(lab, kind="deny", operation=operation):
         before.edit(tags={"a": "b"})
