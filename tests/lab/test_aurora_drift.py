@@ -77,7 +77,6 @@ def test_access_and_logs(lab: Lab, namespace: str) -> None:
         "credentials": {"iamAuthentication": True},
         "network": {"securityGroupIds": ["sg-lab"]},
         "logs": ["postgresql"],
-        "tags": {"team": "shop"},
     }
     cluster = DeclaredCluster.small(lab, namespace, spec).settled()
     vpc = lab.boto("ec2").describe_security_groups(GroupIds=["sg-lab"])["SecurityGroups"][0]["VpcId"]
@@ -96,13 +95,6 @@ def test_access_and_logs(lab: Lab, namespace: str) -> None:
         lambda: cluster.aws.get("EnabledCloudwatchLogsExports") == ["postgresql"],
     )
     assert [g["VpcSecurityGroupId"] for g in cluster.aws["VpcSecurityGroups"]] == ["sg-lab"]
-    arn = cluster.aws["DBClusterArn"]
-    tags = [{"Key": "team", "Value": "x"}, {"Key": "theirs", "Value": "1"}]
-    cluster.rds.add_tags_to_resource(ResourceName=arn, Tags=tags)
-    undone(cluster, "set back team=shop", lambda: cluster.aws_tags["team"] == "shop")
-    assert cluster.aws_tags["theirs"] == "1", "a tag of somebody else stays"
-    cluster.rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["penstock.dev/owner"])
-    undone(cluster, "the mark that it is ours", lambda: cluster.aws_tags["penstock.dev/owner"].endswith(cluster.uid))
 
 
 @scenario
@@ -211,9 +203,9 @@ def test_groups_and_parameters(lab: Lab, namespace: str) -> None:
 
 
 @scenario
-def test_capacity_of_serverless(lab: Lab, namespace: str) -> None:
+def test_capacity_and_tags(lab: Lab, namespace: str) -> None:
     instances = {"class": "db.serverless", "serverless": {"minCapacity": 0.5, "maxCapacity": 2}}
-    cluster = DeclaredCluster.small(lab, namespace, {"instances": instances}).settled()
+    cluster = DeclaredCluster.small(lab, namespace, {"instances": instances, "tags": {"team": "shop"}}).settled()
     cluster.by_hand(ServerlessV2ScalingConfiguration={"MinCapacity": 8, "MaxCapacity": 64}, ApplyImmediately=True)
     undone(
         cluster,
@@ -221,6 +213,13 @@ def test_capacity_of_serverless(lab: Lab, namespace: str) -> None:
         lambda: cluster.aws["ServerlessV2ScalingConfiguration"]["MaxCapacity"] == 2.0,
         look=False,
     )
+    arn = cluster.aws["DBClusterArn"]
+    tags = [{"Key": "team", "Value": "x"}, {"Key": "theirs", "Value": "1"}]
+    cluster.rds.add_tags_to_resource(ResourceName=arn, Tags=tags)
+    undone(cluster, "set back team=shop", lambda: cluster.aws_tags["team"] == "shop")
+    assert cluster.aws_tags["theirs"] == "1", "a tag of somebody else stays"
+    cluster.rds.remove_tags_from_resource(ResourceName=arn, TagKeys=["penstock.dev/owner"])
+    undone(cluster, "the mark that it is ours", lambda: cluster.aws_tags["penstock.dev/owner"].endswith(cluster.uid))
 
 
 @scenario
