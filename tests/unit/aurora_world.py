@@ -15,7 +15,7 @@ from penstock.api import engine_version
 from penstock.api.auroracluster import AuroraClusterSpec, Serverless, validate_cluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.meta import OWNER_TAG
-from penstock.aurora import fields, topology, versions
+from penstock.aurora import fields, groups, topology, versions
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.plan import plan
 from penstock.aurora.state import AUTOSCALED, PASSWORD, Desired, Engine, Group, Observed, Password
@@ -374,7 +374,9 @@ def differences(operator: Operator) -> list[str]:
         if not instance.identifier.startswith(AUTOSCALED):
             pairs[f"{instance.identifier} class"] = (desired.class_of(instance.identifier), instance.instance_class)
         pairs[f"{instance.identifier} tier"] = (override and override.promotion_tier, instance.tier)
-        pairs[f"{instance.identifier} pending"] = ("in-sync", instance.parameter_apply_status)
+        # A reboot that somebody else's parameters wait for is theirs to decide.
+        rebooted = "in-sync" if groups.managed(desired) else None
+        pairs[f"{instance.identifier} pending"] = (rebooted, instance.parameter_apply_status)
     pairs |= _parameters(operator)
     found = [
         f"{name}: {have!r}, not {want!r}" for name, (want, have) in pairs.items() if want is not None and want != have
