@@ -67,6 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE) and {"lab", "labs", "namespace"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
+    # All scenarios of the run go on at the same time; what changes the lab for everybody comes when they are over.
+    items.sort(key=lambda item: not hasattr(getattr(item, "function", None), "scenario"))
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +99,10 @@ def namespace(lab: Lab) -> Iterator[str]:
     lab.kubectl("delete", "namespace", name, "--wait=false", check=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def together(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Together]:
-    """The selected scenarios of the module (see together.py), running."""
-    functions = [getattr(i, "function", None) for i in request.session.items if i.path == request.path]
+    """The selected scenarios (see together.py), running."""
+    functions = [getattr(item, "function", None) for item in request.session.items]
     running = Together(lab, [f.scenario for f in functions if hasattr(f, "scenario")])
     yield running
     running.close()

@@ -3,8 +3,8 @@
     @scenario
     def test_a_reader_is_added(lab: Lab, namespace: str) -> None: ...
 
-The first of a module's scenarios begins all that were selected. None may change what the others see: no settings and no clock of
-the lab, and no fault but of its own cluster.
+The first of them begins all that were selected, and no other test of the run begins before they are over. None may change what the
+others see: no settings and no clock of the lab, and no fault but of its own cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _AT_ONCE = 12
 
 
 def scenario(function: Scenario) -> Callable[[Together], None]:
-    """A test that runs beside the other scenarios of its module."""
+    """A test that runs beside all other scenarios."""
 
     def test(together: Together) -> None:
         together.outcome(function)
@@ -34,11 +34,10 @@ def scenario(function: Scenario) -> Callable[[Together], None]:
 
 
 class Together:
-    """The scenarios of one module. outcome(function) waits for one, and raises what it raised."""
+    """The scenarios of a run. outcome(function) waits for one, and raises what it raised."""
 
     def __init__(self, lab: Lab, scenarios: Sequence[Scenario]) -> None:
         self._lab = lab
-        self._namespaces: list[str] = []
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="scenario")
         self._running: dict[Scenario, Future[None]] = {s: self._pool.submit(self._run, s) for s in scenarios}
 
@@ -46,13 +45,13 @@ class Together:
         self._running[function].result()
 
     def close(self) -> None:
-        """Wait for those that still run, and begin to take everything down."""
+        """Wait for those that still run; those that have not begun never do."""
         self._pool.shutdown(cancel_futures=True)
-        if self._namespaces:
-            abandon(self._lab, self._namespaces)
 
     def _run(self, function: Scenario) -> None:
         namespace = f"t-{uuid.uuid4().hex[:8]}"
         self._lab.kubectl("create", "namespace", namespace)
-        self._namespaces.append(namespace)
-        function(self._lab, namespace)
+        try:
+            function(self._lab, namespace)
+        finally:
+            abandon(self._lab, [namespace])
