@@ -89,7 +89,7 @@ def test_a_configuration_quotes_and_leaves_out_what_is_not_a_users_to_set(tmp_pa
         tmp_path / "c",
         tmp_path / "k",
         source=Source(5998, "pw"),
-        synchronous=True,
+        synchronous=("db-A", "db-B"),
         force_tls=True,
         parameters={
             "statement_timeout": "100",
@@ -100,7 +100,7 @@ def test_a_configuration_quotes_and_leaves_out_what_is_not_a_users_to_set(tmp_pa
     )
     text = made.text(tmp_path / "hba")
     lines = dict(line.split(" = ", 1) for line in text.splitlines())
-    assert lines["synchronous_standby_names"] == "'ANY 1 (*)'"
+    assert lines["synchronous_standby_names"] == '\'ANY 1 ("db-A", "db-B")\''
     assert lines["statement_timeout"] == "'100'"
     assert lines["log_statement"] == "'d''dl'"
     assert lines["shared_buffers"] == "'16MB'"

@@ -14,7 +14,7 @@ import contextlib
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,13 @@ from .archive import Archive, copy_data, own_tree, recovered
 from .binaries import Binaries, CommandFailed
 from .configuration import NodeConfiguration, Source
 from .node import Node, NodeFailed
+from .node import one as first
 from .proxy import Proxy
 
 TROUBLE = (NodeFailed, CommandFailed, psycopg.Error, OSError, TimeoutError)
 _TRIES = 5
+# A reader is brought back through further failovers: each may take away what it was to follow.
+_REJOIN_TRIES = 40
 _STREAMING_S = 15.0
 
 
@@ -64,7 +67,7 @@ class Member:
     rejoining: bool = False
     partitioned: bool = False
     failing_since: float | None = None
-    reported: bool = False
+    reported: float | None = None
     lag_ms: float | None = None
     received: int = 0
     replayed: int = 0
@@ -286,53 +289,76 @@ class DatabaseCluster:
         member.node.configuration.source = Source(writer.port, self._superuser_password)
         async with self._making:
             await member.node.clone(writer.port)
-        async with self.topology:
-            await self._join(member)
+        await self._join(member)
 
     async def _join(self, member: Member) -> None:
-        """Starts a reader on data that the writer can continue. Raises NodeFailed when it does not stream."""
-        assert self.current is not None
+        """Starts a reader on data that the writer can continue. Raises NodeFailed when it does not come to stream.
+
+        Takes the topology's lock at its end alone: a failover never waits for a reader that waits for the dead writer.
+        """
+        writer = self.current
+        if writer is None or writer is member or self.stopped:
+            raise NodeFailed("there is no writer to follow")
+
+        def hopeless() -> bool:
+            return self.gone or self.stopped or self.current is not writer or not writer.node.running
+
         # Never a second writer: data that was one's and cannot follow fails to stream, and is rewound.
         member.node.make_reader()
-        member.node.follow(self.current.port)
-        await member.node.start()
-        await self.until_streaming(member)
-        member.joined, member.rejoining, member.failing_since, member.reported = True, False, None, False
-        await self.protect()
-        self.point()
+        member.node.follow(writer.port)
+        await member.node.start(hopeless=hopeless)
+        await self.until_streaming(member, hopeless=hopeless)
+        async with self.topology:
+            if hopeless() or member.key not in self.members:
+                await member.node.kill()
+                raise NodeFailed("the writer has changed meanwhile")
+            member.joined, member.rejoining, member.failing_since, member.reported = True, False, None, None
+            with contextlib.suppress(*TROUBLE):
+                await self.protect()
+            self.point()
 
-    async def until_streaming(self, member: Member, seconds: float = _STREAMING_S) -> None:
+    async def until_streaming(
+        self, member: Member, seconds: float = _STREAMING_S, hopeless: Callable[[], bool] = lambda: False
+    ) -> None:
         deadline = time.monotonic() + seconds
         while not await member.node.streaming():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or hopeless():
                 raise NodeFailed(f"{member.identifier} does not stream:\n{member.node.tail()}")
             await asyncio.sleep(0.03)
 
     async def rejoin(self, member: Member) -> None:
         """A node that was the writer, or fell behind for good, becomes a reader: rewound, else cloned."""
+        if member.rejoining:
+            return
         member.rejoining = True
-        for attempt in range(_TRIES):
+        try:
+            await self._rejoin(member)
+        finally:
+            member.rejoining = False
+
+    async def _rejoin(self, member: Member) -> None:
+        for attempt in range(_REJOIN_TRIES):
             if self.gone or member.key not in self.members:
                 return
             try:
                 async with self.topology:
                     writer = self.current
                     if self.stopped or writer is None or writer is member:
-                        member.rejoining = False
                         return
                     await member.node.kill()
                     member.node.configuration.source = Source(writer.port, self._superuser_password)
-                    member.node.configuration.synchronous = False
-                    if attempt < 2:
-                        await member.node.rewind(writer.node)
-                        await self._join(member)
-                        return
-                await self.clone(member)
+                    member.node.configuration.synchronous = ()
+                if not writer.node.running:
+                    raise NodeFailed("the writer does not run")
+                if attempt % 4 < 2:
+                    await member.node.rewind(writer.node)
+                    await self._join(member)
+                else:
+                    await self.clone(member)
                 return
             except TROUBLE as failure:
                 print(f"{member.identifier} rejoins again: {failure}", file=sys.stderr, flush=True)
-                await asyncio.sleep(0.3 * (attempt + 1))
-        member.rejoining = False
+                await asyncio.sleep(min(2.0, 0.3 * (attempt + 1)))
 
     async def remove(self, key: str) -> None:
         """The instance goes; the last one leaves its data as the volume."""
@@ -341,7 +367,11 @@ class DatabaseCluster:
             return
         if member.task is not None:
             member.task.cancel()
-        if key == self.writer and self.readers():
+        deadline = time.monotonic() + 60
+        while key == self.writer and self.readers() and time.monotonic() < deadline:
+            if all(one.rejoining for one in self.readers()):
+                await asyncio.sleep(0.2)
+                continue
             from .takeover import fail_over
 
             await fail_over(self, None)
@@ -392,17 +422,16 @@ class DatabaseCluster:
     async def recover(self, member: Member) -> None:
         """Starts the writer where it stopped or crashed. Readers find it again by themselves."""
         await member.node.start()
-        member.failing_since, member.reported = None, False
+        member.failing_since, member.reported = None, None
         await self._tell_password(member.node)
         self.point()
 
     async def resume(self, member: Member) -> None:
         """Starts a reader where it stopped; one that can no longer follow is rewound or cloned."""
+        if self.current is None or self.stopped or member.key not in self.members or member.rejoining:
+            return
         try:
-            async with self.topology:
-                if self.current is None or self.stopped or member.key not in self.members:
-                    return
-                await self._join(member)
+            await self._join(member)
         except TROUBLE:
             await self.rejoin(member)
 
@@ -438,7 +467,7 @@ class DatabaseCluster:
             if writer is None:
                 return
             # Its readers are not there yet, and its first commits must not wait for them.
-            writer.node.configuration.synchronous = False
+            writer.node.configuration.synchronous = ()
             await self.recover(writer)
         await asyncio.gather(*(self.resume(one) for one in self.readers()))
 
@@ -488,45 +517,41 @@ class DatabaseCluster:
         if writer is None or not writer.node.running:
             self.protected = False
             return
-        names = {one.key for one in self.readers()}
+        names = self.synchronous_names()
         async with asyncio.timeout(10), await writer.node.connect() as connection:
             query = "select application_name from pg_stat_replication where state = 'streaming'"
-            attached = {row[0] for row in await (await connection.execute(query)).fetchall()} & names
+            attached = {row[0] for row in await (await connection.execute(query)).fetchall()} & set(names)
             if not attached:
                 self.unprotect(writer)
                 return
-            if self.protected:
+            if self.protected and writer.node.configuration.synchronous == names:
                 return
-            writer.node.configuration.synchronous = True
+            self.protected = False
+            writer.node.configuration.synchronous = names
             writer.node.reload()
+            # This session takes the setting, and so does the checkpointer by the same signal, which puts it in force for all.
+            await asyncio.sleep(0.2)
+            position = await first(connection, "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint")
             for _ in range(100):
-                row = await (
-                    await connection.execute(
-                        "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
-                    )
-                ).fetchone()
-                if row and row[0]:
-                    break
+                cursor = await connection.execute(
+                    "select 1 from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
+                    " and application_name = any(%s) and pg_wal_lsn_diff(flush_lsn, '0/0') >= %s",
+                    [list(names), position],
+                )
+                if await cursor.fetchone():
+                    self.protected = True
+                    return
                 await asyncio.sleep(0.03)
-            else:
-                return
-        # This session has the setting; the checkpointer, which puts it in force for all, gets the same signal.
-        await asyncio.sleep(0.2)
-        position = await writer.node.ask("select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint")
-        for _ in range(100):
-            row = await writer.node.ask(
-                "select max(pg_wal_lsn_diff(flush_lsn, '0/0'))::bigint from pg_stat_replication"
-            )
-            if row is not None and int(row) >= int(position):
-                self.protected = True
-                return
-            await asyncio.sleep(0.03)
+
+    def synchronous_names(self) -> tuple[str, ...]:
+        """Of whom one has each commit: only those that a failover asks. One that still joins is nobody's witness."""
+        return tuple(sorted(reader.key for reader in self.readers() if not reader.rejoining))
 
     def unprotect(self, writer: Member) -> None:
         """Commits wait for nobody: the writer alone has them."""
         self.protected = False
         if writer.node.configuration.synchronous:
-            writer.node.configuration.synchronous = False
+            writer.node.configuration.synchronous = ()
             writer.node.reload()
 
     # Backups.

@@ -114,7 +114,8 @@ class NodeConfiguration:
     key: Path
     max_connections: int = 1200
     source: Source | None = None
-    synchronous: bool = False
+    # The readers of which one must have a commit before it is acknowledged; none: nobody is waited for.
+    synchronous: tuple[str, ...] = ()
     apply_delay_ms: int = 0
     force_tls: bool = False
     parameters: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -133,7 +134,7 @@ class NodeConfiguration:
             "hba_file": str(hba),
             "max_connections": self.max_connections,
             "superuser_reserved_connections": 10,
-            "synchronous_standby_names": "ANY 1 (*)" if self.synchronous else "",
+            "synchronous_standby_names": self._synchronous(),
             "recovery_min_apply_delay": f"{self.apply_delay_ms}ms",
             # Standbys archive too: what a writer had not archived when it was killed is archived by those that have it.
             "archive_mode": "always" if self.archiving else "off",
@@ -165,6 +166,10 @@ class NodeConfiguration:
         refused = self.force_tls and self.tls
         lines.append(f"hostnossl all all 127.0.0.0/8 {'reject' if refused else 'scram-sha-256'}")
         return "\n".join(lines) + "\n"
+
+    def _synchronous(self) -> str:
+        names = ", ".join(f'"{name}"' for name in self.synchronous)
+        return f"ANY 1 ({names})" if names else ""
 
     def _conninfo(self) -> str:
         if self.source is None or self.source.port is None:

@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import psycopg
@@ -27,6 +28,7 @@ from .configuration import SUPERUSER, WAL_SEGMENT_MB, NodeConfiguration, Source
 
 _START_S = 60.0
 _STOP_S = 20.0
+T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -95,6 +97,7 @@ class Node:
 
     async def clone(self, port: int) -> None:
         """A base backup of the running server at `port`, in place of what is here; it starts as a reader of it."""
+        await self.kill()
         await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
         self.write_configuration()
         await self._run(
@@ -122,6 +125,8 @@ class Node:
 
         Raises CommandFailed when they have no common past.
         """
+        # pg_rewind first lets a killed server recover by itself, which one that stands by does not do.
+        (self.data / "standby.signal").unlink(missing_ok=True)
         # Before 16 pg_rewind takes the timeline from the source's last checkpoint, and would find nothing to do.
         await source.ask("checkpoint", 60)
         port = source.configuration.port
@@ -163,8 +168,8 @@ class Node:
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None and self.running else None
 
-    async def start(self, seconds: float = _START_S) -> None:
-        """Returns when it takes connections. Raises NodeFailed when it does not."""
+    async def start(self, seconds: float = _START_S, hopeless: Callable[[], bool] = lambda: False) -> None:
+        """Returns when it takes connections. Raises NodeFailed when it does not, or once ``hopeless()``."""
         if self.running:
             return
         self.release()
@@ -190,7 +195,7 @@ class Node:
         while not self._says_ready():
             if not self.running:
                 raise NodeFailed(f"PostgreSQL in {self.folder.name} did not start:\n{self.tail()}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or hopeless():
                 raise NodeFailed(
                     f"PostgreSQL in {self.folder.name} was not ready after {seconds:.0f} s:\n{self.tail()}"
                 )
@@ -266,7 +271,7 @@ class Node:
     def follow(self, port: int | None) -> None:
         """Streams from the server at `port` from now on; from none when it is None."""
         self.configuration.source = Source(port, self.password)
-        self.configuration.synchronous = False
+        self.configuration.synchronous = ()
         self.reload()
 
     async def promote(self, seconds: float = 30) -> None:
@@ -318,8 +323,12 @@ class Node:
 
     async def ask(self, query: str, seconds: float = 5) -> Any:
         """The first column of the first row. Raises psycopg.Error or TimeoutError."""
-        async with asyncio.timeout(seconds), await self.connect(seconds=seconds) as connection:
-            return await one(connection, query)
+
+        async def ask() -> Any:
+            async with await self.connect(seconds=seconds) as connection:
+                return await one(connection, query)
+
+        return await bounded(ask(), seconds)
 
     async def received(self, seconds: float = 2) -> int:
         """Up to which byte of the WAL this reader has everything on disk."""
@@ -335,6 +344,17 @@ class Node:
         return bool(
             await self.ask("select exists (select from pg_stat_wal_receiver where status = 'streaming')", seconds)
         )
+
+
+async def bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """What ``work`` gives. Raises TimeoutError at once when the time is up: psycopg asks a frozen server to cancel, and waits."""
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        task.cancel()
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return task.result()
 
 
 async def one(connection: psycopg.AsyncConnection[Any], query: Any) -> Any:

@@ -77,7 +77,7 @@ async def promote(cluster: DatabaseCluster, old: Member, winner: Member) -> None
     """``winner`` is the writer from now on, the others follow it. Nobody asks here what it lacks."""
     others = [one for one in cluster.readers() if one is not winner and one.node.running and not one.rejoining]
     # With others to wait for, its first commit waits for one already.
-    winner.node.configuration.synchronous = any(not one.partitioned for one in others)
+    winner.node.configuration.synchronous = tuple(sorted(one.key for one in others if not one.partitioned))
     winner.node.configuration.source = Source(None, winner.node.password)
     winner.node.configuration.apply_delay_ms = 0
     winner.node.reload()
@@ -93,7 +93,8 @@ async def promote(cluster: DatabaseCluster, old: Member, winner: Member) -> None
 
 async def _settle(cluster: DatabaseCluster, old: Member) -> None:
     with contextlib.suppress(*TROUBLE):
-        await cluster.protect()
+        async with cluster.topology:
+            await cluster.protect()
     if old.key in cluster.members and old.joined:
         await cluster.rejoin(old)
 

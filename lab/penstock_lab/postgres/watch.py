@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from .cluster import TROUBLE, DatabaseCluster, Member
-from .node import Node
+from .node import Node, bounded
 
 _TICK_S = 0.5
 _ANSWER_S = 1.0
@@ -22,6 +22,7 @@ _HEAL_S = 20.0
 # Without any reader that streams commits wait so long, and then for none.
 _DEGRADE_S = 3.0
 _CLOSE_S = 0.05
+_TELL_AGAIN_S = 15.0
 
 
 class Watch:
@@ -55,14 +56,23 @@ class Watch:
         await asyncio.gather(*(self._look_at(one, position) for one in members))
         self._write_status(members)
         for one in members:
-            if one.failing_since is not None and not one.reported and not self._cluster.topology.locked():
-                partitioned_reader = one.partitioned and one.key != self._cluster.writer
-                if time.monotonic() - one.failing_since >= self._detect_s() and not partitioned_reader:
-                    one.reported = True
-                    self._cluster.background(self._tell(one), f"{one.identifier} is lost")
+            if self._is_lost(one):
+                one.reported = time.monotonic()
+                self._cluster.background(self._tell(one), f"{one.identifier} is lost")
         if not self._cluster.topology.locked():
             await self._keep_protected()
             self._cluster.point()
+
+    def _is_lost(self, member: Member) -> bool:
+        """It has not answered for long enough, and nothing is being done about it, or was without success."""
+        if member.failing_since is None or member.rejoining or self._cluster.topology.locked():
+            return False
+        if member.partitioned and member.key != self._cluster.writer:
+            return False
+        now = time.monotonic()
+        if member.reported is not None and now - member.reported < _TELL_AGAIN_S + self._detect_s():
+            return False
+        return now - member.failing_since >= self._detect_s()
 
     async def _tell(self, member: Member) -> None:
         try:
@@ -70,7 +80,7 @@ class Watch:
         except Exception:
             # The control plane is in the middle of something; it is told again.
             await asyncio.sleep(0.5)
-            member.reported = False
+            member.reported = None
             raise
 
     async def _writer_position(self) -> int | None:
@@ -97,7 +107,7 @@ class Watch:
                 return
             member.failing_since = member.failing_since or time.monotonic()
         else:
-            member.failing_since, member.reported = None, False
+            member.failing_since, member.reported = None, None
 
     async def _measure(self, member: Member, position: int | None) -> None:
         """The lag: how long until the reader shows what the writer had; measured up to some milliseconds, then reckoned."""
@@ -122,23 +132,24 @@ class Watch:
             await self._drop(key)
             raise TimeoutError
         try:
-            async with asyncio.timeout(_ANSWER_S):
-                connection = self._connections.get(key)
-                if connection is None or connection.closed or connection.info.port != node.configuration.port:
-                    connection = self._connections[key] = await node.connect(seconds=2)
-                row = await (await connection.execute(query)).fetchone()
+            row = await bounded(self._row(key, node, query), _ANSWER_S)
         except TROUBLE:
             await self._drop(key)
             raise
         assert row is not None
         return tuple(row)
 
+    async def _row(self, key: str, node: Node, query: str) -> Any:
+        connection = self._connections.get(key)
+        if connection is None or connection.closed or connection.info.port != node.configuration.port:
+            connection = self._connections[key] = await node.connect(seconds=2)
+        return await (await connection.execute(query)).fetchone()
+
     async def _drop(self, key: str) -> None:
         connection = self._connections.pop(key, None)
         if connection is not None:
-            with contextlib.suppress(*TROUBLE):
-                async with asyncio.timeout(0.2):
-                    await connection.close()
+            # Not closed in words: a frozen server would be waited for.
+            connection.pgconn.finish()
 
     async def _keep_protected(self) -> None:
         cluster = self._cluster
@@ -157,7 +168,7 @@ class Watch:
                     cluster.background(cluster.rejoin(one), f"{one.identifier} is built anew")
             if names & {one.key for one in cluster.readers()}:
                 self._alone_since = None
-                if not cluster.protected:
+                if not cluster.protected or writer.node.configuration.synchronous != cluster.synchronous_names():
                     async with cluster.topology:
                         await cluster.protect()
             elif cluster.protected or writer.node.configuration.synchronous:
