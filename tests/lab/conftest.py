@@ -68,7 +68,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(HERE) and {"lab", "labs", "namespace"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("lab")
     # All scenarios of the run go on at the same time; what changes the lab for everybody comes when they are over.
-    items.sort(key=lambda item: not hasattr(getattr(item, "function", None), "scenario"))
+    # What takes the lab's clock far into the future comes last: what others made would have expired.
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("leaps") is not None,
+            not hasattr(getattr(item, "function", None), "scenario"),
+        )
+    )
 
 
 @pytest.fixture(scope="session")

@@ -304,6 +304,7 @@ def test_clusters_that_may_not_be_read_and_a_quota_that_is_reached(lab: Lab, nam
     cluster.annotate("reconcile-at", "3").settled()
 
 
+@pytest.mark.leaps
 def test_a_cluster_that_aws_starts_after_seven_days_is_stopped_again(lab: Lab, namespace: str) -> None:
     cluster = DeclaredCluster.small(lab, namespace, {"stopped": True})
     cluster.wait("Ready", "False", reason="Stopped")
