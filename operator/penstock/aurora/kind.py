@@ -94,6 +94,7 @@ class AuroraClusters:
             status=parse_status(status),
             generation=metadata.get("generation", 0),
             absent="deletionTimestamp" in metadata,
+            created_at=metadata.get("creationTimestamp", ""),
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
             settled=entry.settled == metadata.get("generation", 0),

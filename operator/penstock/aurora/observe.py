@@ -92,11 +92,24 @@ class Observer:
         memory.must_look = False
         return observed
 
+    def _met(self, desired: Desired) -> float:
+        """When the object came, in time of the event loop: a second after its creation by the API server's clock, and not later than now.
+
+        Many that came together share the first read after that; each of them waiting for one of its own would keep all workers waiting.
+        """
+        now = asyncio.get_running_loop().time()
+        try:
+            created = datetime.fromisoformat(desired.created_at)
+        except ValueError:
+            return now
+        # Timestamps of the API server have whole seconds, cut off.
+        return min(now, now - (self.clock() - created).total_seconds() + 1.0)
+
     async def _cluster(
         self, desired: Desired, memory: Memory, look: Look
     ) -> tuple[Cluster | None, dict[str, Instance]]:
         if memory.met == NEVER:
-            memory.met = asyncio.get_running_loop().time()
+            memory.met = self._met(desired)
         clusters_newer_than = memory.clusters_written
         if not desired.absent and not desired.status.resource_id:
             # Whoever took the name a moment ago is seen before anything is made beside their cluster.

@@ -41,6 +41,7 @@ class Desired:
     status: AuroraClusterStatus
     generation: int = 0
     absent: bool = False
+    created_at: str = ""
     deleted_at: str = ""
     approved: str = ""
     settled: bool = False
