@@ -15,6 +15,7 @@ from .node import NodeFailed
 _ASK_S = 1.0
 _CATCH_UP_S = 5.0
 _TRIES = 3
+_BACK_S = 30.0
 
 
 async def fail_over(cluster: DatabaseCluster, wanted: str | None) -> str | None:
@@ -41,9 +42,13 @@ async def fail_over(cluster: DatabaseCluster, wanted: str | None) -> str | None:
 
 
 async def _back(cluster: DatabaseCluster, wanted: str) -> None:
-    """Waits a little for the one that is to take over to stream from the one that did."""
-    with contextlib.suppress(*TROUBLE):
-        await cluster.until_streaming(cluster.members[wanted], 10)
+    """Waits for the one that is to take over to be a reader of the one that did."""
+    deadline = time.monotonic() + _BACK_S
+    while time.monotonic() < deadline and not cluster.gone and not cluster.stopped:
+        member = cluster.members.get(wanted)
+        if member is None or (member.joined and not member.rejoining and member.node.running):
+            return
+        await asyncio.sleep(0.1)
 
 
 async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
