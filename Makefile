@@ -10,7 +10,7 @@ PYTEST ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench requirements clean
+.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters requirements clean
 
 # Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
 LAB_AGAIN = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none tests/lab; }
@@ -82,6 +82,9 @@ crds: setup ## write crds/, the chart's copies and docs/reference from the model
 
 bench: controlplane ## measure convergence: 1, 100 and 1,000 tables against a plain script
 	@$(BIN)/python bench/converge.py
+
+bench-clusters: controlplane ## the same of Aurora clusters, and what they cost the account at rest (about 25 minutes)
+	@$(BIN)/python bench/clusters.py
 
 requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt
