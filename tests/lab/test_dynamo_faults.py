@@ -87,6 +87,7 @@ def overruns(log: Sequence[dict[str, Any]]) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(600)
 def test_a_hundred_tables_while_a_third_of_the_calls_fails(lab: Lab, crowd: list[Declared]) -> None:
     with unharmed(lab), ExitStack() as faults:
         for kind in ("throttle", "error", "drop"):
@@ -94,7 +95,7 @@ def test_a_hundred_tables_while_a_third_of_the_calls_fails(lab: Lab, crowd: list
         faults.enter_context(fault(lab, kind="drop", when="after", rate=0.02))
         lab.aws.reset_calls()
         apply_all(lab, crowd)
-        all_ready(crowd, 120)
+        all_ready(crowd, 280)
         log = lab.aws.calls(log=True)["log"]
         failed = sum(entry["status"] >= 400 for entry in log)
         assert failed > len(log) / 20, "the faults were real"
