@@ -17,6 +17,8 @@ from .metrics import metrics
 
 _STATISTICS = ("Sum", "Average", "Minimum", "Maximum", "SampleCount")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,10})?|100)")
+# Values a page of GetMetricData (API reference).
+_PAGE = 100_800
 _UNITS = {"SuccessfulRequestLatency": "Milliseconds", "OnlineIndexPercentageProgress": "Percent"}
 
 
@@ -166,21 +168,32 @@ def get_metric_data(self: Any) -> ActionResult:
             raise ValidationError("The parameter MetricDataQueries.member.1.MetricStat is required.\n")
     _evaluate(queries, found, periods, start, end)
     newest_first = (params.get("ScanBy") or "TimestampDescending") == "TimestampDescending"
-    results = []
+    limit = int(params.get("MaxDatapoints") or _PAGE)
+    skipped = int(params.get("NextToken") or 0)
+    results, room, more = [], limit, False
     for query in queries:
         if not query.get("ReturnData", True):
             continue
         series = sorted(found[query["Id"]].items(), reverse=newest_first)
+        skip = min(skipped, len(series))
+        skipped -= skip
+        page = series[skip : skip + room]
+        room -= len(page)
+        partial = skip + len(page) < len(series)
+        more |= partial
         results.append(
             {
                 "Id": query["Id"],
                 "Label": query.get("Label") or _label(query),
-                "Timestamps": [_moment(at) for at, _ in series],
-                "Values": [value for _, value in series],
-                "StatusCode": "Complete",
+                "Timestamps": [_moment(at) for at, _ in page],
+                "Values": [value for _, value in page],
+                "StatusCode": "PartialData" if partial else "Complete",
             }
         )
-    return ActionResult({"MetricDataResults": results, "Messages": []})
+    answer: dict[str, Any] = {"MetricDataResults": results, "Messages": []}
+    if more:
+        answer["NextToken"] = str(int(params.get("NextToken") or 0) + limit)
+    return ActionResult(answer)
 
 
 def _evaluate(queries: list[Any], found: dict[str, Series], periods: dict[str, int], start: float, end: float) -> None:

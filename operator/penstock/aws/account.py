@@ -43,6 +43,8 @@ LIMITS: dict[str, Limit] = {
     # Secrets Manager quotas: 50 writes/s; EC2 API throttling: buckets that refill by 10 describes/s. Each is shared in an account.
     "secretsmanager": Limit(rate=10, burst=20),
     "ec2": Limit(rate=5, burst=20),
+    # CloudWatch quotas: 50 GetMetricData a second, shared by every dashboard of the account.
+    "cloudwatch": Limit(rate=5, burst=10),
     # SQS has no limit for long polls of a standard queue.
     "sqs": Limit(rate=20, burst=20),
 }

@@ -26,6 +26,11 @@ AWS_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.05, 0.1, 0.5, 1, 5, 20),
 )
 AWS_PACED = Counter("penstock_aws_paced_seconds_total", "Time that calls waited for a token.", ["service"])
+CLOUDWATCH_METRICS = Counter(
+    "penstock_cloudwatch_metrics_requested_total",
+    "Metrics asked of CloudWatch's GetMetricData, which AWS charges by the thousand.",
+    ["region"],
+)
 INVENTORY_AGE = Gauge(
     "penstock_inventory_age_seconds",
     "Time since what is read for all objects of a region at once (clusters, instances, events) was last read.",
