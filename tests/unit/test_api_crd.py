@@ -101,6 +101,10 @@ def test_lists_that_people_share_merge_by_name() -> None:
         "AuroraCluster.spec.instances.overrides": ["ordinal"],
         "AuroraCluster.status.conditions": ["type"],
         "AuroraCluster.status.members": ["name"],
+        "FailoverDrill.status.conditions": ["type"],
+        "FailoverDrill.status.report.phases": ["name"],
+        "FailoverDrill.status.report.series.writers": ["writer"],
+        "FailoverDrill.status.report.writers": ["writer"],
     }
 
 

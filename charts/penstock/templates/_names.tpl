@@ -50,11 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The objects that it answers for. patch: its finalizer and the cost annotations; never the spec. get: to read one
 # again when a write meets a newer version.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables, auroraclusters]
+  resources: [dynamotables, auroraclusters, failoverdrills]
   verbs: [get, list, watch, patch]
 # Status is written here and nowhere else.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables/status, auroraclusters/status]
+  resources: [dynamotables/status, auroraclusters/status, failoverdrills/status]
   verbs: [patch]
 # Master passwords: an AuroraCluster names a Secret of its own namespace (credentials.passwordSecretRef). Which one is
 # known only from the objects, so no names stand here. It is read every few seconds, since a changed password is a rotation;

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from penstock.api import windows
-from penstock.api.forms import kms_key
+from penstock.api.forms import kms_key, lasting
 from penstock.api.model import Says, between, matching
-from penstock.api.quantities import Duration
 
 LONGEST_IDENTIFIER: Final = 60
 """RDS allows 63 characters, of which an instance's name needs three for "-16"."""
@@ -56,27 +55,8 @@ ACU_STEPS = Says(
 )
 
 
-def _lasts(low: str, high: str, sentence: str) -> Says:
-    """The rule that a duration lies between two others; one that is no duration has its own sentence."""
-    # CEL's durations end at about 290 years, and a text without a bound would be an error without a sentence.
-    short = r"^([0-9]{1,6}(\\.[0-9]{1,9})?(ms|s|m|h))+$"
-    least, most = Duration(low).value, Duration(high).value
-
-    def holds(text: Duration) -> bool:
-        try:
-            return least <= text.value <= most
-        except OverflowError:
-            return False
-        except ValueError:
-            return True
-
-    form = Duration.says.cel
-    cel = f"!{form} || (self.matches('{short}') && duration(self) >= duration('{low}') && duration(self) <= duration('{high}'))"
-    return Says(cel, holds, sentence)
-
-
-AUTO_PAUSE = _lasts("5m", "24h", 'must be from 5 minutes to 24 hours, for example "10m"')
-PROBE_INTERVAL = _lasts("100ms", "1m", 'must be from 100 milliseconds to 1 minute, for example "1s"')
+AUTO_PAUSE = lasting("5m", "24h", 'must be from 5 minutes to 24 hours, for example "10m"')
+PROBE_INTERVAL = lasting("100ms", "1m", 'must be from 100 milliseconds to 1 minute, for example "1s"')
 
 READERS = between(
     0, 15, "must be from 0 to 15: Aurora has at most 15 readers beside the writer, which is not counted here"

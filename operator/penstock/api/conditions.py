@@ -25,6 +25,8 @@ class ConditionType(StrEnum):
     """The forecast of the month's cost is under the budget."""
     RECOVERABLE = "Recoverable"
     """A restore is possible within the recovery point."""
+    PASSED = "Passed"
+    """The last run of a drill held its limits."""
 
 
 class ConditionStatus(StrEnum):
@@ -100,6 +102,16 @@ class Reason(StrEnum):
     RESTORE_POINT_STALE = "RestorePointStale"
     POINT_IN_TIME_RECOVERY_DISABLED = "PointInTimeRecoveryDisabled"
 
+    # Drills.
+    DRILLING = "Drilling"
+    SCHEDULED = "Scheduled"
+    GUARDED = "Guarded"
+    DRILL_PASSED = "DrillPassed"
+    DRILL_FAILED = "DrillFailed"
+    DRILL_ABORTED = "DrillAborted"
+    DRILL_SKIPPED = "DrillSkipped"
+    NOT_DRILLED = "NotDrilled"
+
     UNKNOWN = "Unknown"
 
 
@@ -108,7 +120,7 @@ class Condition(StatusModel):
 
     merge_key: ClassVar[str | None] = "type"
     type: ConditionType
-    """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget or Recoverable."""
+    """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget, Recoverable or, of a drill, Passed."""
     status: ConditionStatus
     """True, False or Unknown."""
     observed_generation: int | None = None

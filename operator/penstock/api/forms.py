@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import Field, StrictStr
 
 from penstock.api.model import Says, matching
+from penstock.api.quantities import Duration
 
 MAX_TAGS: Final = 48
 """AWS allows 50 tags on a resource; Penstock keeps two of them for its own."""
@@ -32,6 +33,25 @@ TIME = matching(
     r"(Z|[+-][0-9]{2}:[0-9]{2})",
     'must be a time in RFC 3339, for example "2026-11-01T12:00:00Z"',
 )
+
+
+def lasting(low: str, high: str, sentence: str) -> Says:
+    """The rule that a duration lies between two others; one that is no duration has its own sentence."""
+    # CEL's durations end at about 290 years, and a text without a bound would be an error without a sentence.
+    short = r"^([0-9]{1,6}(\\.[0-9]{1,9})?(ms|s|m|h))+$"
+    least, most = Duration(low).value, Duration(high).value
+
+    def holds(text: Duration) -> bool:
+        try:
+            return least <= text.value <= most
+        except OverflowError:
+            return False
+        except ValueError:
+            return True
+
+    form = Duration.says.cel
+    cel = f"!{form} || (self.matches('{short}') && duration(self) >= duration('{low}') && duration(self) <= duration('{high}'))"
+    return Says(cel, holds, sentence)
 
 
 def kms_key(example: str, default: str) -> Says:

@@ -10,19 +10,21 @@ from pydantic_core import ErrorDetails
 
 from penstock.api.auroracluster import AuroraCluster
 from penstock.api.dynamotable import DynamoTable
+from penstock.api.failoverdrill import FailoverDrill
 from penstock.api.model import Problem, StatusModel, problems
 
 _WORDS = {"string": "text", "int": "a whole number", "bool": "true or false", "float": "a number", "dict": "an object"}
 
 
-M = TypeVar("M", DynamoTable, AuroraCluster)
-_MODELS: Final[Mapping[str, type[DynamoTable] | type[AuroraCluster]]] = {
+M = TypeVar("M", DynamoTable, AuroraCluster, FailoverDrill)
+_MODELS: Final[Mapping[str, type[DynamoTable] | type[AuroraCluster] | type[FailoverDrill]]] = {
     "DynamoTable": DynamoTable,
     "AuroraCluster": AuroraCluster,
+    "FailoverDrill": FailoverDrill,
 }
 
 
-def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | list[Problem]:
+def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | FailoverDrill | list[Problem]:
     """A manifest as the model of its kind, or everything that is wrong with it; never both, never an exception.
 
     A manifest without a kind counts as a DynamoTable. The status is read leniently: one that does not fit (another
@@ -34,6 +36,8 @@ def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | list[Pro
         return [Problem("kind", f"must be {' or '.join(_MODELS)}, not {kind!r}")]
     if model is AuroraCluster:
         return parse_as(AuroraCluster, manifest)
+    if model is FailoverDrill:
+        return parse_as(FailoverDrill, manifest)
     return parse_as(DynamoTable, manifest)
 
 

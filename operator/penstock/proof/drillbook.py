@@ -16,10 +16,10 @@ RUNNING: Final = "Running"
 
 @dataclass(frozen=True)
 class DrillResult:
-    """One run of a drill. drill: the object's name; uid: of the run, another one for each. from_, to: the writer before and after, '' while not known.
+    """One run of a drill. drill: the object's name; uid: of the run. from_, to: the writer before and after, '' while not known.
 
-    started_at: when the failover was asked for, or the run began. verdict: Running, Passed, Failed or Aborted. outage_seconds: how long no write was
-    taken, as the writer felt it that waited longest. commits_lost: acknowledged and gone. Both None while nobody measured them.
+    started_at: when the failover was asked for, or the run began. verdict: Running, Passed, Failed or Aborted. outage_seconds: how long no write
+    was taken, as the writer felt it that waited longest. commits_lost: acknowledged and gone. Both None while nobody measured them.
     """
 
     drill: str
