@@ -168,9 +168,12 @@ def command(container: Object, env: Mapping[str, str], image_entrypoint: Sequenc
 
 def relocate(text: str, mounts: Iterable[tuple[str, str]]) -> str:
     """A text that names a path under a mountPath, naming the local folder instead (the node has no mount namespaces)."""
-    for mount, folder in sorted(mounts, key=lambda pair: -len(pair[0])):
-        text = re.sub(rf"(^|[=:,]){re.escape(mount)}(?=/|$|[,:])", lambda m, to=folder: m[1] + to, text)
-    return text
+    folders = dict(mounts)
+    if not folders:
+        return text
+    # All at once: a local folder may itself lie under what another mount is called (/tmp).
+    named = "|".join(re.escape(mount) for mount in sorted(folders, key=len, reverse=True))
+    return re.sub(rf"(^|[=:,])({named})(?=/|$|[,:])", lambda m: m[1] + folders[m[2]], text)
 
 
 @dataclass(frozen=True)

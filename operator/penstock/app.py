@@ -38,7 +38,8 @@ GRACE = 5.0
 class Options:
     """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds.
 
-    events_queue: the URL of an SQS queue with RDS events, '' without.
+    events_queue: the URL of an SQS queue with RDS events, '' without. database_ca: the PEM file of the authorities that sign the databases'
+    certificates, '' for those that the system trusts.
     """
 
     region: str
@@ -55,6 +56,7 @@ class Options:
     inventory: InventoryCycles = field(default_factory=InventoryCycles)
     rds: RdsCycles = field(default_factory=RdsCycles)
     events_queue: str = ""
+    database_ca: str = ""
 
 
 class Operator:

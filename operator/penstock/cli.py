@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import re
+import ssl
 import sys
 from typing import Any, Literal
 
@@ -44,6 +45,22 @@ class _Matching(click.ParamType[str]):
         if not self._pattern.fullmatch(str(value)):
             self.fail(f"{value!r} {self._sentence}", param, ctx)
         return str(value)
+
+
+class _Authorities(click.Path):
+    """A PEM file that holds a certificate at least, or '' for none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            return ""
+        path = super().convert(value, param, ctx)
+        try:
+            ssl.create_default_context(cafile=path)
+        except (ssl.SSLError, OSError) as error:
+            self.fail(
+                f"{path!r} holds no certificate in PEM form ({error}); name a file such as RDS's bundle.", param, ctx
+            )
+        return path
 
 
 _REGION = _Matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'is no AWS region; write one such as "us-east-1".')
@@ -148,6 +165,13 @@ def _region() -> str:
     envvar="PENSTOCK_EVENTS_QUEUE",
     help="URL of an SQS queue that gets RDS events; each makes clusters be read at once. Default: none.",
 )
+@click.option(
+    "--database-ca",
+    type=_Authorities(exists=True, dir_okay=False, readable=True),
+    default="",
+    envvar="PENSTOCK_DATABASE_CA",
+    help="PEM file of the authorities that sign the databases' certificates (for RDS, its bundle). Default: the system's.",
+)
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
@@ -175,6 +199,7 @@ def run(**options: Any) -> None:
         cycles=Cycles(table=options["resync"], facets=options["facet_resync"]),
         inventory=InventoryCycles(listing=options["listing"], tags=options["facet_resync"]),
         events_queue=options["events_queue"],
+        database_ca=options["database_ca"],
     )
 
     async def operate() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_helm_lints_the_chart(lab: Lab, sets: tuple[str, ...]) -> None:
         ("logLevel=loud", "/logLevel"),
         ("aws.region=Frankfurt", "/aws/region"),
         ("aws.roleArn=admin", "/aws/roleArn"),
+        ("database.ca.pem=secret", "/database/ca/pem"),
+        ("database.ca.configMap=RDS", "/database/ca/configMap"),
         ("image.digest=latest", "/image/digest"),
         ("watchNamespaces={a}", "clusterName: must be set when watchNamespaces is"),
         ("serviceAccount.create=false", "serviceAccount.name: must name the ServiceAccount"),
@@ -88,6 +91,28 @@ def test_settings_reach_the_process(lab: Lab) -> None:
     assert env["AWS_ENDPOINT_URL"]["value"] == "http://127.0.0.1:4566"
     assert env["PENSTOCK_CLUSTER_NAME"]["value"] == "prod"
     assert env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"] is True
+
+
+def test_the_databases_authorities_reach_the_process_from_a_configmap_or_as_text(lab: Lab) -> None:
+    pem = "-----BEGIN CERTIFICATE-----\\nabc\\n-----END CERTIFICATE-----\\n"
+    plain = render(lab)
+    named = render(lab, "database.ca.configMap=rds", "database.ca.key=global-bundle.pem")
+    text = render(lab, f"database.ca.pem={pem}")
+
+    def settings(objects: Objects) -> tuple[Any, Any]:
+        pod = objects["Deployment", "penstock"]["spec"]["template"]["spec"]
+        env = {v["name"]: v.get("value") for v in pod["containers"][0]["env"]}
+        volume = next((v["configMap"] for v in pod["volumes"] if v["name"] == "database-ca"), None)
+        return env.get("PENSTOCK_DATABASE_CA"), volume
+
+    assert settings(plain) == (None, None)
+    assert settings(named) == ("/etc/penstock/database-ca/global-bundle.pem", {"name": "rds"})
+    assert settings(text) == ("/etc/penstock/database-ca/ca.crt", {"name": "penstock-database-ca"})
+    assert not [name for kind, name in named if kind == "ConfigMap"]
+    (kept,) = text["ConfigMap", "penstock-database-ca"]["data"].values()
+    assert kept.startswith("-----BEGIN CERTIFICATE-----")
+    both = ("--set", "database.ca.configMap=rds", "--set", f"database.ca.pem={pem}")
+    assert "give either configMap or pem" in lab.helm("template", "x", str(CHART), *both, check=False).stderr
 
 
 def test_the_process_knows_every_argument_of_the_chart(lab: Lab) -> None:
@@ -151,8 +176,8 @@ RIGHTS = [
     ("patch", "auroraclusters.penstock.dev", "status", True),
     ("delete", "auroraclusters.penstock.dev", "", False),
     ("update", "auroraclusters.penstock.dev", "status", False),
-    ("get", "secrets", "", True),
-    *((verb, "secrets", "", False) for verb in ("list", "watch", "create", "update", "patch", "delete")),
+    *((verb, "secrets", "", True) for verb in ("get", "create", "patch")),
+    *((verb, "secrets", "", False) for verb in ("list", "watch", "update", "delete", "deletecollection")),
     ("list", "namespaces", "", False),
     ("list", "customresourcedefinitions.apiextensions.k8s.io", "", False),
     ("get", "pods", "", False),
@@ -168,6 +193,7 @@ def account(request: pytest.FixtureRequest, lab: Lab, namespace: str) -> Any:
         sets += [f"watchNamespaces={{{namespace}}}", "clusterName=test"]
     objects = render(lab, *sets, namespace=namespace)
     kinds = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+    kinds += ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
     listed = {"apiVersion": "v1", "kind": "List", "items": [o for (kind, _), o in objects.items() if kind in kinds]}
     lab.kubectl("apply", "-f", "-", input=json.dumps(listed))
     yield f"system:serviceaccount:{namespace}:{namespace}"
@@ -184,6 +210,39 @@ def test_the_operator_may_do_what_it_does_and_no_more(lab: Lab, namespace: str, 
     found = {right[:3]: _may(lab, namespace, account, *right[:3]) for right in RIGHTS}
     assert found == {right[:3]: right[3] for right in RIGHTS}
     assert _may(lab, namespace, account, "update", f"leases.coordination.k8s.io/{namespace}-operator")
+
+
+def _secret(name: str, **fields: Any) -> str:
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"password": "x"}, **fields}
+    return json.dumps(body)
+
+
+def test_of_secrets_the_operator_may_make_and_change_those_alone_that_its_clusters_own(
+    lab: Lab, namespace: str, account: str, wait_for: Any
+) -> None:
+    owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "AuroraCluster", "name": "ledger", "uid": str(uuid.uuid4())}
+    owned = {"metadata": {"name": "ours", "ownerReferences": [owner]}, "type": "servicebinding.io/postgresql"}
+
+    def create(secret: str, *more: str) -> str:
+        arguments = ("create", "-f", "-", f"--as={account}", *more)
+        return str(lab.kubectl("-n", namespace, *arguments, input=secret, check=False).stderr)
+
+    def patch(name: str, **change: Any) -> str:
+        arguments = ("patch", "secret", name, "--type=merge", "-p", json.dumps(change))
+        return str(lab.kubectl("-n", namespace, *arguments, f"--as={account}", check=False).stderr)
+
+    words = "connection Secrets of its own AuroraClusters alone"
+    # A policy is in force a moment after it was made.
+    wait_for(lambda: words in create(_secret("theirs"), "--dry-run=server"))
+    assert words in create(_secret("theirs"))
+    assert words in create(_secret("theirs", type="servicebinding.io/postgresql"))
+    assert words in create(_secret("theirs", metadata={"name": "theirs", "ownerReferences": [owner]}))
+    assert create(_secret("ours", **owned)) == ""
+    assert patch("ours", stringData={"password": "y"}) == ""
+    lab.kubectl("-n", namespace, "create", "-f", "-", input=_secret("theirs", type="servicebinding.io/postgresql"))
+    assert words in patch("theirs", stringData={"password": "y"})
+    assert words in patch("theirs", metadata={"ownerReferences": [owner]}), "taking over is no way around it"
+    assert words in patch("ours", metadata={"ownerReferences": None}), "nor is giving away"
 
 
 def test_people_get_their_rights_by_the_clusters_own_roles(lab: Lab, namespace: str) -> None:

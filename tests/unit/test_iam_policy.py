@@ -21,6 +21,7 @@ PREFIXES = {
     "rds": "rds",
     "sqs": "sqs",
     "cloudwatch": "cloudwatch",
+    "secretsmanager": "secretsmanager",
 }
 # Actions that are not called as their operation is (Service Authorization Reference).
 ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}

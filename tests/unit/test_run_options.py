@@ -25,6 +25,8 @@ from penstock.cli import main
         (["--listing", "0"], "x>=1"),
         (["--workers", "0"], "1<=x<=256"),
         (["--http-port", "70000"], "0<=x<=65535"),
+        (["--database-ca", "/no/such/file.pem"], "does not exist"),
+        (["--database-ca", __file__], "holds no certificate in PEM form"),
     ],
 )
 def test_an_option_that_cannot_be_right(arguments: list[str], words: str) -> None:

@@ -45,6 +45,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "penstock.fullname" . }}-operator
 {{- end }}
 
+{{/* The ConfigMap with the authorities of the databases; empty without. */}}
+{{- define "penstock.databaseAuthorities" -}}
+{{- if .Values.database.ca.configMap }}
+{{- if .Values.database.ca.pem }}
+{{- fail "database.ca: give either configMap or pem" }}
+{{- end }}
+{{- .Values.database.ca.configMap }}
+{{- else if trim .Values.database.ca.pem }}
+{{- printf "%s-database-ca" (include "penstock.fullname" .) }}
+{{- end }}
+{{- end }}
+
 {{/* What the operator may do to its own kinds, the same in every namespace that it watches. */}}
 {{- define "penstock.rules" -}}
 # The objects that it answers for. patch: its finalizer and the cost annotations; never the spec. get: to read one
@@ -56,12 +68,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [penstock.dev]
   resources: [dynamotables/status, auroraclusters/status, failoverdrills/status]
   verbs: [patch]
-# Master passwords: an AuroraCluster names a Secret of its own namespace (credentials.passwordSecretRef). Which one is
-# known only from the objects, so no names stand here. It is read every few seconds, since a changed password is a rotation;
-# nothing is listed and nothing is written.
+# get: master passwords (an AuroraCluster names a Secret of its own namespace, credentials.passwordSecretRef), and the
+# connection Secrets that the operator keeps, to see whether somebody edited one. create, patch: those connection Secrets.
+# Their names come from the objects, so RBAC can name none; what may be made and changed is held by the admission policy
+# {{ include "penstock.fullname" . }}-secrets (rbac.guardSecrets). Nothing is listed, watched or deleted: a connection
+# Secret goes with its object, which owns it.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get]
+  verbs: [get, create, patch]
 # Events on the objects; patch counts repeats instead of writing new ones.
 - apiGroups: [events.k8s.io]
   resources: [events]

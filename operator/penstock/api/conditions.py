@@ -81,6 +81,15 @@ class Reason(StrEnum):
     CREDENTIALS_EXPIRED = "CredentialsExpired"
     REFUSED = "Refused"
 
+    # What keeps the operator out of a database.
+    DATABASE_UNREACHABLE = "DatabaseUnreachable"
+    LOGIN_FAILED = "LoginFailed"
+    TLS_NOT_VERIFIED = "TLSNotVerified"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
+    DATABASE_MISSING = "DatabaseMissing"
+    RIGHTS_MISSING = "RightsMissing"
+    PASSWORD_UNKNOWN = "PasswordUnknown"  # noqa: S105 - a word, not a password
+
     # Modes.
     PAUSED = "Paused"
     PLANNED = "Planned"

@@ -37,7 +37,7 @@ async def read(kube: Kube | None, desired: Desired, memory: Memory, *, fresh: bo
     now = asyncio.get_running_loop().time()
     if fresh or memory.age("password", now) >= _FRESH:
         try:
-            found = await _get(kube, desired.namespace, reference)
+            found = await fetch(kube, desired.namespace, reference)
         except KubeError:
             if memory.get("password") is MISSING:
                 raise
@@ -52,7 +52,7 @@ async def read(kube: Kube | None, desired: Desired, memory: Memory, *, fresh: bo
     return Password(version, problem, same=memory.password is not None and memory.password == memory.given)
 
 
-async def _get(kube: Kube, namespace: str, reference: SecretKeyRef) -> tuple[str, str | None, str]:
+async def fetch(kube: Kube, namespace: str, reference: SecretKeyRef) -> tuple[str, str | None, str]:
     """The Secret's version, the password if AWS takes it, and else why not."""
     try:
         secret = await kube.request("GET", SECRETS, namespace, reference.name)

@@ -1,0 +1,1 @@
+"""Inside the database, over connections of psycopg."""
