@@ -25,7 +25,7 @@ help: ## this list
 
 setup: $(VENV)/.ready ## make .venv with the penstock command and all that the lab and the tests need
 
-$(VENV)/.ready: requirements/dev.txt requirements/postgres.txt requirements/setup.sh pyproject.toml
+$(VENV)/.ready: requirements/dev.txt requirements/postgres.txt requirements/setup.sh requirements/postgres.sh pyproject.toml
 	@requirements/setup.sh
 	@touch $@
 
@@ -68,9 +68,7 @@ unit: setup ## tests that need no lab
 lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
 	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(LAB_AGAIN))
 
-# Not part of make test: the databases behind the lab's RDS are being built, and no cluster of the lab has them unless it is asked for.
-postgres-test: setup ## tests of the PostgreSQL that will stand behind the lab's RDS
-	@requirements/postgres.sh
+postgres-test: setup ## tests of the PostgreSQL behind the lab's RDS
 	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=5 tests/lab_postgres $(PYTEST))
 
 fix: setup ## let ruff mend and format what it can

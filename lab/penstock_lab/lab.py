@@ -57,7 +57,7 @@ class Lab:
         root: Path | None = None,
         kubeconfig: str | None = None,
         aws_settings: dict[str, Any] | None = None,
-        postgres: bool = False,
+        postgres: bool | None = None,
         owner: int | None = None,
         tell: Tell = _silent,
     ) -> Lab:
@@ -66,7 +66,8 @@ class Lab:
         operator: install the chart and wait until it is available; else only the CRDs, for an operator of one's own.
         operator_args: further arguments of `penstock run`. values: further chart values.
         kubeconfig: use that cluster, and bring only AWS. aws_settings: see `penstock_lab.aws.settings`, at the endpoint's start.
-        postgres: clusters of Aurora PostgreSQL have real databases; a lab that has them keeps them.
+        postgres: whether clusters of Aurora PostgreSQL have real databases. None: as before, and a new lab has them; one that
+        has them keeps them. Which clusters get them is the setting `rds_databases` and the tag `lab/postgres` (nodes, none).
         owner: the pid of a process that the lab must not outlive.
         Raises LabError with a sentence that says what to do.
         """
@@ -204,6 +205,11 @@ class Lab:
         return self.state.aws_url
 
     @property
+    def database_ca(self) -> Path | None:
+        """The certificate that databases' endpoints are verified against; None where the lab has no databases."""
+        return self.state.database_ca if self.state.postgres else None
+
+    @property
     def env(self) -> dict[str, str]:
         """What a shell needs to work with the lab (PATH with the lab's kubectl and helm first)."""
         path = os.environ.get("PATH", "").split(os.pathsep)
@@ -214,6 +220,7 @@ class Lab:
             **deployment.access(),
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
+            **({"PENSTOCK_DATABASE_CA": str(ca), "PGSSLROOTCERT": str(ca)} if (ca := self.database_ca) else {}),
             "PATH": os.pathsep.join([own, *(part for part in path if part != own)]),
         }
 
@@ -426,6 +433,7 @@ class Lab:
             "kubeconfig": str(self.kubeconfig),
             "kubernetes": {"url": state.kubernetes_url or None, "cluster": state.cluster},
             "aws": {"url": self.aws_url, "region": self.region},
+            "databases": {"postgres": state.postgres is not None, "ca": str(ca) if (ca := self.database_ca) else None},
             "ports": state.ports,
             "processes": programs,
             "operator": {

@@ -18,7 +18,7 @@ from .aws.client import LabAWS, LabAWSError
 from .pki import Authority
 from .postgres import place
 from .postgres.binaries import PostgresMissing
-from .state import LabError, State
+from .state import LabError, State, write_atomically
 
 Tell = Callable[[str], None]
 
@@ -100,7 +100,6 @@ def start_aws(state: State, settings: dict[str, Any] | None) -> bool:
     if state.postgres:
         place.clear(state.folder)  # those of an endpoint that was killed: nobody knows them any more
         place.choose(state.folder, state.id)
-        Authority(state.pki)  # made before two processes want to make it
         argv += ["--postgres", state.postgres, "--pki", str(state.pki)]
     env = processes.clean_environment(state.id)
     state.processes["aws"] = processes.start(
@@ -112,16 +111,29 @@ def start_aws(state: State, settings: dict[str, Any] | None) -> bool:
 
 def use_postgres(state: State, wanted: bool | None, known: bool) -> None:
     """Settles whether the lab has real databases. Raises LabError where it cannot, or cannot any more."""
+    if wanted is None:
+        # As it was; a new lab has them.
+        wanted = state.postgres is not None or not known
     if wanted and known and state.postgres is None and state.alive("aws"):
         raise LabError(
             f"The lab {state.name} is up without databases; `penstock lab down --name {state.name}` first, then "
-            "`penstock lab up --postgres`."
+            f"`penstock lab up --name {state.name}`."
         )
     if wanted and state.postgres is None:
         try:
             state.postgres = str(place.choose(state.folder, state.id))
         except PostgresMissing as missing:
-            raise LabError(str(missing)) from None
+            raise LabError(f"{missing} Without databases behind Aurora: `penstock lab up --no-postgres`.") from None
+    if state.postgres:
+        # Made before two processes want to make it, and before anybody asks for its certificate.
+        expose_authority(state)
+
+
+def expose_authority(state: State) -> None:
+    """The certificate that the databases' endpoints are verified against, at a place that stays."""
+    authority = Authority(state.pki)
+    if not state.database_ca.exists() or state.database_ca.read_bytes() != authority.cert.read_bytes():
+        write_atomically(state.database_ca, authority.cert.read_text())
 
 
 def wait_aws(state: State, seconds: float = 30) -> None:

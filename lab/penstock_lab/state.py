@@ -86,6 +86,11 @@ class State:
         return self.folder / "pki"
 
     @property
+    def database_ca(self) -> Path:
+        """What clients of the databases trust (sslrootcert)."""
+        return self.folder / "database-ca.crt"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
 

@@ -54,6 +54,11 @@ FAST = {
     "rds_configure_s": 0.5,
     "rds_parameters_s": 0.5,
     "rds_restorable_lag_s": 1.0,
+    # Databases only where a test wants them: a cluster that is tagged lab/postgres: nodes has them.
+    "rds_databases": False,
+    "rds_detect_s": 1.0,
+    "rds_dns_s": 0.5,
+    "rds_archive_s": 2.0,
     # Clusters of tests that are over are still being taken down while the next are made.
     "rds_max_clusters": 400,
     "rds_max_instances": 1000,

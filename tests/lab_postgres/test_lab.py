@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def lab() -> Iterator[Lab]:
     with tempfile.TemporaryDirectory(prefix="penstock-") as root:
         name = f"pg-{os.getpid()}"
         try:
-            yield Lab.up(name, root=Path(root), operator=False, postgres=True, aws_settings=QUICK, owner=os.getpid())
+            yield Lab.up(name, root=Path(root), operator=False, aws_settings=QUICK, owner=os.getpid())
         finally:
             if (Path(root) / name / "state.json").exists():
                 Lab.load(name, Path(root)).down()
@@ -89,7 +90,7 @@ def test_a_lab_with_databases_is_broken_from_the_command_line_and_leaves_nothing
             password=PASSWORD,
             dbname="postgres",
             sslmode="verify-full",
-            sslrootcert=str(lab.state.pki / "ca.crt"),
+            sslrootcert=lab.env["PENSTOCK_DATABASE_CA"],
             connect_timeout=3,
         ) as connection:
             return connection.execute("select aurora_db_instance_identifier()").fetchone()
@@ -105,10 +106,17 @@ def test_a_lab_with_databases_is_broken_from_the_command_line_and_leaves_nothing
     # The endpoint is killed: its databases go with it, a frozen one too once the lab comes back or goes down.
     assert penstock(lab, "fault", "freeze", "orders").returncode == 0
     assert servers(folder)
-    os.kill(lab.state.processes["aws"].pid, signal.SIGKILL)
+    endpoint = lab.state.processes["aws"]
+    os.kill(endpoint.pid, signal.SIGKILL)
+    wait_for(lambda: not endpoint.alive, 10)
     again = Lab.up(lab.name, root=lab.state.folder.parent, operator=False)
     assert again.state.postgres == folder
-    wait_for(lambda: not servers(folder), 20)
+    assert again.state.processes["aws"].pid != endpoint.pid
+    for _ in range(200):
+        if not (left := servers(folder)):
+            break
+        time.sleep(0.1)
+    assert not left
     orders(again)
     assert servers(folder)
     again.down()
@@ -122,6 +130,6 @@ def test_a_lab_without_databases_says_so(lab: Lab) -> None:
     lab.state.save()
     answer = penstock(lab, "fault", "kill", "orders")
     assert answer.returncode == 1
-    assert "has no databases; `penstock lab up" in answer.stderr
+    assert "has no databases: it was brought up with --no-postgres" in answer.stderr
     with pytest.raises(LabError, match="up without databases"):
         Lab.up(lab.name, root=lab.state.folder.parent, operator=False, postgres=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import uuid
 
 import psycopg
 import pytest
@@ -119,3 +121,35 @@ def test_readers_come_and_go(rig: Rig) -> None:
     aurora.add(4)
     aurora.wait()
     assert aurora.ask("select count(*) from t") == [(2,)]
+
+
+def test_a_cluster_has_no_databases_where_it_is_told_so(rig: Rig) -> None:
+    rig.control.settings(rds_databases=False)
+    try:
+        bare = rig.adopt(f"c{uuid.uuid4().hex[:8]}")
+        real = rig.adopt(f"c{uuid.uuid4().hex[:8]}")
+        for aurora, tags in ((bare, []), (real, [{"Key": "lab/postgres", "Value": "nodes"}])):
+            rig.rds.create_db_cluster(
+                DBClusterIdentifier=aurora.name,
+                Engine="aurora-postgresql",
+                MasterUsername="boss",
+                MasterUserPassword=PASSWORD,
+                DatabaseName="shop",
+                Tags=tags,
+            )
+            aurora.add(0)
+        real.wait()
+        assert real.ask("select 1") == [(1,)]
+    finally:
+        rig.control.settings(rds_databases=True)
+    wait_for(lambda: bare.instances[0]["DBInstanceStatus"] == "available")
+    assert bare.facts["Endpoint"].endswith(".rds.amazonaws.com")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        rig.lab("nodes", cluster=bare.name)
+    assert "has no PostgreSQL behind it" in refused.value.read().decode()
+    # What is restored from it has none either.
+    copy = rig.adopt(f"{bare.name}-copy")
+    rig.rds.restore_db_cluster_to_point_in_time(
+        SourceDBClusterIdentifier=bare.name, DBClusterIdentifier=copy.name, UseLatestRestorableTime=True
+    )
+    assert copy.facts["Endpoint"].endswith(".rds.amazonaws.com")

@@ -97,6 +97,9 @@ class Settings:
     rds_configure_s: float = 1.0
     # How long dynamic parameters are "applying".
     rds_parameters_s: float = 1.0
+    # Whether new clusters of Aurora PostgreSQL get databases, in a lab that has PostgreSQL. One that is tagged lab/postgres
+    # gets what the tag says: nodes, or none.
+    rds_databases: bool = True
     # With databases behind RDS: how long one does not answer before AWS takes it for dead, how long the names of a cluster
     # still lead to the old writer (the TTL of Aurora's names is 5 s), and how often what was committed becomes restorable.
     rds_detect_s: float = 5.0

@@ -1,4 +1,4 @@
-"""The chapters on AuroraCluster: its control plane, since no PostgreSQL runs behind the lab's Aurora yet."""
+"""The chapters on AuroraCluster: declared, changed, scaled, deleted and restored, with PostgreSQL behind it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..state import checkout
-from . import objects
+from . import objects, rows
 from .stage import NotHeld, Stage
 
 SAMPLES = "manifests/samples"
@@ -46,6 +46,15 @@ def creation(stage: Stage) -> None:
     stage.holds("writer and reader are in two zones", len(zones) == 2, zones)
     stage.holds("connections without TLS are refused, as by default", _parameter(stage, "rds.force_ssl") == "1")
     stage.shell(f"penstock plan -f {manifest}")
+    stage.say("It is a database: PostgreSQL answers, with TLS verified, and takes a row.")
+    rows.ask(stage, aws, "create table accounts (name text primary key, cents bigint)")
+    rows.ask(stage, aws, "insert into accounts values ('ada', 4200)")
+    stage.holds(
+        "the writer has the row, and says which instance it is",
+        (seen := rows.ask(stage, aws, "select aurora_db_instance_identifier(), name, cents from accounts"))
+        == [(_writer(stage), "ada", 4200)],
+        seen,
+    )
 
 
 def console(stage: Stage) -> None:
@@ -220,7 +229,10 @@ def restore(stage: Stage) -> None:
         and (aws["BackupRetentionPeriod"], aws["DatabaseName"]) == (7, "ledger"),
         asked,
     )
-    stage.note("No PostgreSQL runs behind the lab's Aurora yet: that rows come back is not shown here.")
+    seen = rows.ask(stage, aws, "select name, cents from accounts")
+    stage.holds(
+        "the row that was written before three failovers and the deletion is there", seen == [("ada", 4200)], seen
+    )
 
 
 def refusal(stage: Stage) -> None:

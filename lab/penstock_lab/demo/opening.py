@@ -23,6 +23,9 @@ _AWS = {
     "rds_instance_create_s": 2.0,
     "rds_instance_class_s": 1.5,
     "rds_instance_delete_s": 1.0,
+    "rds_detect_s": 3.0,
+    "rds_dns_s": 1.0,
+    "rds_archive_s": 5.0,
 }
 # Seconds. The defaults (7 and 11 minutes) spare AWS; nobody wants to watch that long.
 _RESYNC = 10

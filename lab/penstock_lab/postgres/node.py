@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
-from ..processes import die_with_parent
+from ..processes import MARK, die_with_parent
 from .binaries import Binaries, CommandFailed, environment
 from .configuration import SUPERUSER, WAL_SEGMENT_MB, NodeConfiguration, Source
 
@@ -364,7 +364,7 @@ async def one(connection: psycopg.AsyncConnection[Any], query: Any) -> Any:
 
 
 def end_all(folder: Path) -> int:
-    """Kills every PostgreSQL process that works in `folder` or below, whoever started it; how many there were."""
+    """Kills every PostgreSQL process that works in `folder` or below, and what it had started; how many there were."""
     doomed: set[int] = set()
     for _ in range(400):
         found = [process.pid for process in psutil.process_iter() if _works_in(process, folder)]
@@ -385,9 +385,12 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         if not Path(here).is_relative_to(folder):
             return False
         name = os.readlink(f"/proc/{process.pid}/exe").removesuffix(" (deleted)").rpartition("/")[2]
+        if name.startswith(("postgres", "pg_", "initdb")):
+            return True
+        # The shell of an archive_command, frozen with its server. Somebody's own shell in the folder has no mark.
+        return f"{MARK}=".encode() in Path(f"/proc/{process.pid}/environ").read_bytes()
     except OSError:
         return False
-    return name.startswith(("postgres", "pg_", "initdb"))
 
 
 def release_memory(pid_file: Path) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from ..aws.rds.store import Cluster, Instance, Snapshot, Store
 
 _ENGINE = "aurora-postgresql"
+# The tag of a cluster that says whether it has databases, whatever the setting rds_databases is.
+TAG = "lab/postgres"
 # How many are cloned or restored at a time: each takes a core.
 _MAKING = 2
 
@@ -166,7 +168,7 @@ class PostgresDataPlane(DataPlane):
     # Clusters.
 
     def cluster_created(self, cluster: Cluster, origin: Origin | None) -> None:
-        if cluster.engine != _ENGINE:
+        if not self._wanted(cluster, origin):
             return
         addresses, sockets = reserve(cluster.port)
         pair = self._authority.issue(
@@ -195,6 +197,16 @@ class PostgresDataPlane(DataPlane):
         watch = Watch(found, lambda: settings.rds_detect_s, self._lost)
         self._loop.call_soon_threadsafe(lambda: found.background(watch.run(), "watching"))
         self._loop.call_soon_threadsafe(lambda: found.background(self._keep_archiving(found), "archiving"))
+
+    def _wanted(self, cluster: Cluster, origin: Origin | None) -> bool:
+        """Whether databases are put behind a new cluster; never where what it is restored from had none."""
+        said = cluster.tags.get(TAG)
+        if cluster.engine != _ENGINE or said == "none" or not (said == "nodes" or settings.rds_databases):
+            return False
+        if origin is None:
+            return True
+        snapshot = _snapshot_arn(cluster, origin.snapshot or "")
+        return snapshot in self._snapshots or (origin.cluster_resource or "") in self._archives
 
     async def _make(self, found: DatabaseCluster, origin: Origin | None, cluster: Cluster) -> None:
         (self._folder / "archives").mkdir(exist_ok=True)
