@@ -96,6 +96,7 @@ class Operator:
     absent: bool = False
     settled: bool = False
     approved: str = ""
+    wake: str = ""
     consent: bool = False
     generation: int = 1
     secret: str = "secret/1"
@@ -126,6 +127,7 @@ class Operator:
             absent=self.absent,
             deleted_at="2026-11-02T12:00:00Z" if self.absent else "",
             approved=self.approved,
+            wake=self.wake,
             settled=self.settled,
         )
 

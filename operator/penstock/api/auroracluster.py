@@ -19,6 +19,7 @@ from penstock.api import auroracluster_forms as forms
 from penstock.api import auroracluster_rules as rules_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
+from penstock.api.hibernation import Hibernation
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, between, problems
@@ -338,18 +339,6 @@ class Cost(ApiModel):
     """The most that the cluster should cost a month, in US dollars ("80")."""
     expected_usage: ExpectedUsage | None = None
     """What the estimate is made of."""
-
-
-class Hibernation(ApiModel):
-    """The cluster is stopped and started by the clock."""
-
-    rules: ClassVar[tuple[Rule, ...]] = rules_of.HIBERNATION
-    schedule: Annotated[StrictStr, Field(max_length=100), forms.CRON]
-    """When it stops, in cron's five fields: "0 20 * * 1-5"."""
-    wake: Annotated[StrictStr, Field(max_length=100), forms.CRON]
-    """When it starts again: "0 7 * * 1-5"."""
-    timezone: Annotated[StrictStr, Field(max_length=64), forms.TIMEZONE] | None = None
-    """The time zone of both, as the IANA names it; UTC when absent."""
 
 
 class AuroraClusterSpec(ApiModel):

@@ -206,16 +206,6 @@ PARAMETERS = (
 AVAILABILITY = matching(
     r"[0-9]{1,2}(\.[0-9]{1,6})?", 'must be a percentage below 100 in digits and in quotes, for example "99.99"'
 )
-_CRON: Final = r"[0-9*/,-]{1,40}( +[0-9*/,-]{1,40}){2} +[0-9A-Za-z*/,-]{1,40} +[0-9A-Za-z*/,-]{1,40}"
-CRON = matching(
-    _CRON,
-    'must be a time in cron\'s five fields (minute, hour, day, month, day of the week), for example "0 20 * * 1-5"',
-)
-TIMEZONE = matching(
-    r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,2}",
-    'must be a time zone as the IANA names it, for example "Europe/Berlin"',
-)
-
 POSTGRESQL_VERSION: Final = r"[1-9][0-9](\.[0-9]{1,2})?"
 MYSQL_VERSION: Final = r"[58]\.[0-9](\.mysql_aurora\.[0-9]\.[0-9]{2}\.[0-9]{1,2})?"
 

@@ -170,15 +170,6 @@ RESTORE = (
     ),
 )
 
-HIBERNATION = (
-    Rule(
-        "must be another time than schedule: the cluster would stop and start at once",
-        cel="self.wake != self.schedule",
-        holds=lambda h: h.wake != h.schedule,
-        at="wake",
-    ),
-)
-
 
 def _overlap_cel() -> str:
     backup, maintenance = "self.backup.window", "self.maintenance.window"

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from penstock.api.conditions import Condition
 from penstock.api.cost import CostStatus
+from penstock.api.hibernation import HibernationStatus
 from penstock.api.model import StatusModel, Timestamp
 from penstock.api.plan import PlanStatus
 
@@ -221,6 +222,8 @@ class AuroraClusterStatus(StatusModel):
     """What the cluster is in the middle of."""
     stopped_at: Timestamp | None = None
     """When the cluster was last seen to stop: AWS starts it again after seven days."""
+    hibernation: HibernationStatus | None = None
+    """Whether the cluster hibernates, and until when."""
     plan: PlanStatus | None = None
     """What the operator would do next."""
     failovers: tuple[Failover, ...] = ()

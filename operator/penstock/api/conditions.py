@@ -56,6 +56,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     STOPPING = "Stopping"
     STOPPED = "Stopped"
+    HIBERNATING = "Hibernating"
     DEGRADED = "Degraded"
     SLOWER_THAN_USUAL = "SlowerThanUsual"
     OBSERVATION_STALE = "ObservationStale"

@@ -21,6 +21,7 @@ MODE: Final = f"{GROUP}/mode"
 RECONCILE_AT: Final = f"{GROUP}/reconcile-at"
 APPROVE: Final = f"{GROUP}/approve"
 FAILOVER_TO: Final = f"{GROUP}/failover-to"
+WAKE: Final = f"{GROUP}/wake"
 
 # Annotations that the operator writes, at most hourly, so that printer columns can show money.
 MONTHLY_COST: Final = f"{GROUP}/monthly-cost-usd"

@@ -11,6 +11,7 @@ from penstock.cost import aurora as rates
 from penstock.cost.aurora import ClusterShape
 from penstock.cost.estimate import Estimate, difference
 from penstock.cost.prices import Catalogue
+from penstock.engine import hibernation
 from penstock.engine.plan import Plan, Refusal
 
 
@@ -45,7 +46,11 @@ def _running(desired: Desired, observed: Observed) -> ClusterShape | None:
     """The shape of the cluster that is there and ours."""
     if observed.cluster is None or isinstance(claim(desired, observed), Refusal):
         return None
-    return rates.running(observed.cluster, observed.instances.values())
+    shape = rates.running(observed.cluster, observed.instances.values())
+    if desired.spec.hibernation is None:
+        return shape
+    # To be stopped at night and started in the morning is no change of what a month costs.
+    return replace(shape, stopped=False, awake=hibernation.awake(desired.spec.hibernation))
 
 
 def _estimate(desired: Desired, shape: ClusterShape, catalogue: Catalogue, today: date) -> Estimate:

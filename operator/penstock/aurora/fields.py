@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from penstock.aurora import states
+from penstock.aurora import hibernation, states
 from penstock.aurora.ownership import made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster, Instance
@@ -86,6 +86,7 @@ def _of_cluster(
             "managed": _managed(desired, observed, cluster, adopting),
             "transition": transition(status, observed, cluster, now),
             "stoppedAt": _stopped_at(desired, status, cluster, now),
+            "hibernation": _hibernation(desired, cluster, now),
         }
     )
 
@@ -297,7 +298,16 @@ def _stopped_at(desired: Desired, status: Mapping[str, Any], cluster: Cluster, n
     if cluster.status == "stopped":
         return before if before and status.get("state") == "stopped" else timestamp(now)
     # While it must be stopped, AWS starts it every seven days, and when it last stopped is worth knowing.
-    return before if desired.spec.stopped else None
+    return before if hibernation.stopped(desired, now) else None
+
+
+def _hibernation(desired: Desired, cluster: Cluster, now: datetime) -> dict[str, Any] | None:
+    found = hibernation.rest(desired, now)
+    if found is not None:
+        return found.as_status()
+    # Until the cluster runs, that it was hibernation that stopped it must be known.
+    before = desired.status.hibernation
+    return before.manifest() if before is not None and cluster.status in ("stopped", "stopping") else None
 
 
 def _without_nothing(found: Mapping[str, Any]) -> dict[str, Any]:

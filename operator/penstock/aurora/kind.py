@@ -25,7 +25,7 @@ from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
 from penstock.cost.prices import bundled
-from penstock.engine import conditions
+from penstock.engine import conditions, hibernation
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
 from penstock.engine.owners import owner
@@ -97,6 +97,7 @@ class AuroraClusters:
             created_at=metadata.get("creationTimestamp", ""),
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
+            wake=(metadata.get("annotations") or {}).get(meta.WAKE, ""),
             settled=entry.settled == metadata.get("generation", 0),
         )
 
@@ -180,8 +181,9 @@ class AuroraClusters:
     @staticmethod
     def _parse(obj: Object) -> AuroraCluster:
         found = parse_as(AuroraCluster, {**obj, "status": {}})
-        if isinstance(found, list):
-            raise Invalid(found)
+        wrong = found if isinstance(found, list) else hibernation.problems(found.spec.hibernation)
+        if isinstance(found, list) or wrong:
+            raise Invalid(wrong)
         return found
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from penstock.api.conditions import Reason
-from penstock.aurora import changes, creation, groups, removal, scaling, states, topology, versions
+from penstock.aurora import changes, creation, groups, hibernation, removal, scaling, states, topology, versions
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
@@ -58,7 +58,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         return Plan((), tuple(waits), tuple(refusals))
     adopted = ("Adopted", f"Took over cluster {cluster.identifier}.") if desired.spec.adopt else None
     steps = changes.tag_steps(desired, cluster.arn, cluster.tags, f"cluster {cluster.identifier}", adopted=adopted)
-    power = _power(desired, observed, cluster)
+    power = hibernation.power(desired, observed, cluster, now)
     family = versions.family_in_force(cluster.engine or desired.spec.engine.aws_name, cluster.version)
     values = groups.Wanted()
     if groups.managed(desired) and family:
@@ -89,42 +89,28 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         return Plan(tuple(_later(s) for s in steps), tuple(waits), tuple(refusals))
     steps = _consented(desired, steps, waits)
     if cluster.status == "stopped" and not power:
-        steps = _stopped(desired, steps, waits)
+        steps = _stopped(desired, steps, waits, now)
         return rest(steps, observed.held, now, waits, refusals)
     return rest(_arranged(desired, observed, cluster, steps, waits, now), observed.held, now, waits, refusals)
 
 
-def _stopped(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[Step]:
+def _stopped(desired: Desired, steps: list[Step], waits: list[Wait], now: datetime) -> list[Step]:
     """AWS changes nothing of a stopped cluster but its tags and its groups; the rest is told, and made once it is started."""
     arranged = [s if s.facet == "tags" or s.facet.startswith(("groups", "subnet")) else _later(s) for s in steps]
     put_off = sum(1 for s in arranged if s.when is When.LATER)
     changes_wait = f"; {put_off} change{'s wait' if put_off > 1 else ' waits'} for that" if put_off else ""
-    if not desired.spec.stopped:
+    if hibernation.stopped(desired, now) is None:
         sentence = (
             f"Cluster {desired.identifier} is stopped, and was not stopped by its spec: "
             f"set spec.stopped: false to have it started{changes_wait}."
         )
         waits.append(Wait(Reason.STOPPED, sentence))
     elif put_off:
-        sentence = f"Cluster {desired.identifier} is stopped, as spec.stopped says, until it is started{changes_wait}."
-        waits.append(Wait(Reason.STOPPED, sentence))
+        found = hibernation.rest(desired, now)
+        says, reason = ("spec.stopped", Reason.STOPPED) if found is None else ("spec.hibernation", Reason.HIBERNATING)
+        sentence = f"Cluster {desired.identifier} is stopped, as {says} says, until it is started{changes_wait}."
+        waits.append(Wait(reason, sentence))
     return arranged
-
-
-def _power(desired: Desired, observed: Observed, cluster: Cluster) -> list[Step]:
-    """Stop and start as the spec says; also again, when AWS has started the cluster after seven days (Aurora guide, "Stopping and starting")."""
-    parameters = {"DBClusterIdentifier": desired.identifier}
-    if desired.spec.stopped is False and cluster.status == "stopped":
-        told = ("Starting", f"Starting cluster {desired.identifier}.")
-        return [
-            Step("rds", "StartDBCluster", parameters, f"start cluster {desired.identifier}", facet="cluster", told=told)
-        ]
-    if desired.spec.stopped and cluster.status == AVAILABLE and observed.instances:
-        again = " again" if desired.status.stopped_at is not None else ""
-        sentence = f"stop cluster {desired.identifier}{again}"
-        told = ("Stopping", f"Stopping cluster {desired.identifier}{again}, as spec.stopped says.")
-        return [Step("rds", "StopDBCluster", parameters, sentence, effect=Effect.RESTART, facet="cluster", told=told)]
-    return []
 
 
 def _consented(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[Step]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.conditions import ConditionType, Reason
-from penstock.aurora import states
+from penstock.aurora import hibernation, states
 from penstock.aurora.fields import fields
 from penstock.aurora.ownership import Claim, claim, made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
@@ -39,6 +39,7 @@ _INTERRUPTED = frozenset(
         Reason.STARTING,
         Reason.STOPPING,
         Reason.STOPPED,
+        Reason.HIBERNATING,
         Reason.UPDATING,
         Reason.DEGRADED,
         Reason.SLOWER_THAN_USUAL,
@@ -63,7 +64,7 @@ def report(
     cluster = observed.cluster if observed is not None else None
     claimed = claim(desired, observed) if observed is not None and cluster is not None else None
     ours = claimed is not None and not isinstance(claimed, Refusal)
-    ready = _ready(desired, status, observed, cluster if ours else None, plan, trouble)
+    ready = _ready(desired, status, observed, cluster if ours else None, plan, trouble, now)
     told = (
         ready,
         _synced(desired, observed, plan, trouble, ours, ready, now, unreadable),
@@ -77,9 +78,9 @@ def report(
         found["plan"] = planned
     changed = _writer_changed(desired, status, cluster if ours else None, failover_asked)
     # What the spec itself asks for is no warning.
-    asked = (Reason.STOPPING, Reason.STOPPED) if desired.spec.stopped else ()
+    asked = (Reason.STOPPING, Reason.STOPPED, Reason.HIBERNATING) if hibernation.stopped(desired, now) else ()
     worth = (n for n in notes(status, ready, plan, trouble) if n.reason not in asked)
-    return Report(told, found, (*changed, *worth), _again(desired, plan, ready))
+    return Report(told, found, (*changed, *worth), _again(desired, plan, ready, now))
 
 
 def _ready(
@@ -89,6 +90,7 @@ def _ready(
     cluster: Cluster | None,
     plan: Plan,
     trouble: Trouble | None,
+    now: datetime,
 ) -> Condition:
     """True from when the cluster first is all that the spec asks, for as long as its writer serves."""
     kind = ConditionType.READY
@@ -106,13 +108,13 @@ def _ready(
         reason, sentence = told or (Reason.CREATING, f"{name} is about to be made.")
         return Condition(kind, False, reason, sentence)
     once = was_ready or known.get("reason") in _INTERRUPTED
-    interruption = _interruption(desired, observed, cluster)
+    interruption = _interruption(desired, observed, cluster, now)
     if interruption is not None:
         reason, sentence = interruption
         plain = told if told is not None and (told[0] == reason or not once) else None
         if plain is not None:
             reason, sentence = plain
-        if not once and reason in _INTERRUPTED and reason != Reason.STOPPED:
+        if not once and reason in _INTERRUPTED and reason not in (Reason.STOPPED, Reason.HIBERNATING):
             reason = Reason.RESTORING if desired.spec.restore_from is not None else Reason.CREATING
         return Condition(kind, False, reason, sentence)
     lacking = _lacking(desired, observed, cluster)
@@ -125,17 +127,12 @@ def _ready(
     return Condition(kind, False, Reason.CREATING if reason in _INTERRUPTED else reason, sentence)
 
 
-def _interruption(desired: Desired, observed: Observed, cluster: Cluster) -> tuple[Reason, str] | None:
+def _interruption(desired: Desired, observed: Observed, cluster: Cluster, now: datetime) -> tuple[Reason, str] | None:
     """Why the cluster takes no writes; None when it does."""
     name, state = f"Cluster {cluster.identifier}", cluster.status
     if state == "stopped":
-        until = "set spec.stopped: false to start it"
-        asked = (
-            f"as spec.stopped says; {until}"
-            if desired.spec.stopped
-            else f"and spec.stopped did not ask for it; {until}"
-        )
-        return Reason.STOPPED, f"{name} is stopped, {asked}."
+        reason = Reason.HIBERNATING if _hibernates(desired, now) else Reason.STOPPED
+        return reason, f"{name} is stopped, {hibernation.why(desired, now)}."
     if state in states.BROKEN:
         return Reason.DEGRADED, f"{name} {states.BROKEN[state]}."
     if not states.serves(state):
@@ -152,6 +149,11 @@ def _interruption(desired: Desired, observed: Observed, cluster: Cluster) -> tup
     if not states.serves(writer.status):
         return states.reason(writer.status), f"Writer {writer.identifier} is {writer.status} and does not serve."
     return None
+
+
+def _hibernates(desired: Desired, now: datetime) -> bool:
+    found = hibernation.rest(desired, now)
+    return found is not None and found.asleep
 
 
 def _lacking(desired: Desired, observed: Observed, cluster: Cluster) -> str:
@@ -262,13 +264,16 @@ def _writer_changed(
     return (Note("WriterChanged", sentence, warning=not asked, action="Failover"),)
 
 
-def _again(desired: Desired, plan: Plan, ready: Condition) -> float:
+def _again(desired: Desired, plan: Plan, ready: Condition, now: datetime) -> float:
     soon = [w.poll for w in plan.waits if w.poll is not None] + [r.again for r in plan.refusals]
     if plan.runnable:
         soon.append(1.0)
     if desired.spec.password_secret is not None and not desired.absent:
         soon.append(_SECRET)
-    if plan.empty and ready.status is not True and ready.reason != Reason.STOPPED:
+    if plan.empty and ready.status is not True and ready.reason not in (Reason.STOPPED, Reason.HIBERNATING):
         # Nothing is left to do, and AWS does not show all of it yet.
         soon.append(_SOON)
+    found = hibernation.rest(desired, now)
+    if found is not None:
+        soon.append(found.seconds(now))
     return max(1.0, min([*soon, _IDLE]))

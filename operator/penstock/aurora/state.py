@@ -27,8 +27,9 @@ _SNAPSHOT_LENGTH = 63
 class Desired:
     """What one object asks for.
 
-    owner: the value of the owner tag. absent: the object is being deleted, and so is the cluster, as deletion_policy says. approved: what
-    penstock.dev/approve holds. settled: the operator had reached this very generation before, so a difference is somebody else's doing.
+    owner: the value of the owner tag. absent: the object is being deleted, and so is the cluster, as deletion_policy says. approved, wake: what the
+    annotations penstock.dev/approve and penstock.dev/wake hold. settled: the operator had reached this very generation before, so a difference is
+    somebody else's doing.
     """
 
     namespace: str
@@ -44,6 +45,7 @@ class Desired:
     created_at: str = ""
     deleted_at: str = ""
     approved: str = ""
+    wake: str = ""
     settled: bool = False
 
     def instance(self, ordinal: int) -> str:

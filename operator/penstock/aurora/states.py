@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from penstock.api.conditions import Reason
 from penstock.api.windows import weekly
+from penstock.aurora import hibernation
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
 from penstock.engine.plan import Step, Wait
@@ -137,7 +138,7 @@ def window_wait(desired: Desired, cluster: Cluster, step: Step, now: datetime) -
     opens = weekly(text).opens_after(now)
     sentence = (
         f"To {step.summary} waits for the maintenance window {text}, which opens {opens:%Y-%m-%d %H:%M} UTC; "
-        "spec.maintenance.apply: Immediately does it at once."
+        f"spec.maintenance.apply: Immediately does it at once{hibernation.never_open(desired, text, now)}."
     )
     # Not to be late for it, and not to look every few seconds for a week.
     return Wait(Reason.WAITING_FOR_WINDOW, sentence, min(300.0, max(1.0, (opens - now).total_seconds())))

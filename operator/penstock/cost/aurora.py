@@ -15,13 +15,15 @@ from typing import Any, Final
 from penstock.api import engine_version
 from penstock.api.auroracluster import AuroraClusterSpec, ExpectedUsage, instance_identifier, ordinal_of
 from penstock.aws.rds import IO_OPTIMIZED, Cluster, Instance
-from penstock.cost.estimate import Bill, Estimate, money, plain
+from penstock.cost.estimate import Bill, Estimate, money, plain, rounded
 from penstock.cost.prices import AURORA_GB, HOURS, SECONDS, Catalogue
+from penstock.engine import hibernation
 
 SERVERLESS: Final = "db.serverless"
 # A serverless instance that is awake has no less.
 _LEAST = Decimal("0.5")
 _FREE_INSIGHTS_DAYS = 7
+ALWAYS: Final = Decimal(1)
 
 EXTENDED_SUPPORT: Final[Mapping[tuple[str, str], date]] = {
     ("aurora-postgresql", "11"): date(2024, 4, 1),
@@ -40,7 +42,7 @@ class ClusterShape:
     """A cluster as far as it is paid for.
 
     classes: by instance identifier. capacity: least and most ACUs of a serverless instance. storage: bytes; None when nobody told.
-    insights_days: retention of Performance Insights, 0 when it is off.
+    insights_days: retention of Performance Insights, 0 when it is off. awake: the part of a month in which it does not hibernate, 0 to 1.
     """
 
     engine: str = ""
@@ -50,6 +52,7 @@ class ClusterShape:
     capacity: tuple[Decimal, Decimal] | None = None
     stopped: bool = False
     insights_days: int = 0
+    awake: Decimal = ALWAYS
 
 
 def running(cluster: Cluster, instances: Collection[Instance]) -> ClusterShape:
@@ -84,8 +87,9 @@ def declared(spec: AuroraClusterSpec, identifier: str, now: ClusterShape | None 
         classes=_instances(spec, identifier, have.classes),
         io_optimized=have.io_optimized if storage is None else storage == "aurora-iopt1",
         capacity=(_decimal(range_.min_capacity), _decimal(range_.max_capacity)) if range_ else have.capacity,
-        stopped=have.stopped if spec.stopped is None else spec.stopped,
+        stopped=_stopped(spec, have),
         insights_days=days,
+        awake=hibernation.awake(spec.hibernation),
     )
 
 
@@ -100,6 +104,8 @@ def estimate(shape: ClusterShape, usage: ExpectedUsage | None, catalogue: Catalo
     else:
         _instance_hours(bill, prefix, shape, usage)
         _extended_support(bill, shape, today)
+        if shape.awake < ALWAYS:
+            _hibernates(bill, shape.awake)
     if usage is not None and usage.storage is not None:
         bill.add("storage", f"{prefix}.storage", Decimal(usage.storage.value) / AURORA_GB)
     else:
@@ -136,11 +142,29 @@ def after(
         )
     if operation == "DeleteDBInstance":
         return replace(shape, classes={k: v for k, v in shape.classes.items() if k != instance})
-    if operation in ("StopDBCluster", "StartDBCluster"):
+    if operation in ("StopDBCluster", "StartDBCluster") and spec.hibernation is None:
         return replace(shape, stopped=operation == "StopDBCluster")
     if operation == "ModifyDBCluster":
         return _modified(shape, parameters)
     return shape
+
+
+def _stopped(spec: AuroraClusterSpec, have: ClusterShape) -> bool:
+    if spec.hibernation is not None:
+        # Stopped and started by the clock: the hours say for how much of the month.
+        return False
+    return have.stopped if spec.stopped is None else spec.stopped
+
+
+def _hibernates(bill: Bill, awake: Decimal) -> None:
+    """Say what hibernation saves; the lines so far are what stands still with the cluster."""
+    runs = bill.exact
+    hours = plain(rounded(HOURS * awake, Decimal("0.1")))
+    saved = money(runs / awake - runs)
+    bill.assume(
+        f"The cluster hibernates: its instances are counted for {hours} of {plain(HOURS)} hours a month, which saves ${saved}; "
+        "its storage goes on."
+    )
 
 
 def _modified(shape: ClusterShape, parameters: Mapping[str, Any]) -> ClusterShape:
@@ -191,7 +215,7 @@ def _instance_hours(bill: Bill, prefix: str, shape: ClusterShape, usage: Expecte
         elif not cls:
             bill.miss(f"{count} instances: their class is not known yet")
         else:
-            bill.add(f"{count} × {cls}", f"{prefix}.instance.{cls}", count * HOURS)
+            bill.add(f"{count} × {cls}", f"{prefix}.instance.{cls}", count * HOURS * shape.awake)
     if any(cls.startswith("db.t") for cls in counts):
         bill.assume("CPU credits beyond the baseline of burstable classes are not counted.")
 
@@ -203,14 +227,14 @@ def _capacity_hours(bill: Bill, prefix: str, shape: ClusterShape, usage: Expecte
         return
     least, most = max(shape.capacity[0], _LEAST), shape.capacity[1]
     mean = _mean(usage, shape.capacity)
-    bill.add(f"{count} × {SERVERLESS}", key, count * (least if mean is None else mean) * HOURS)
+    bill.add(f"{count} × {SERVERLESS}", key, count * (least if mean is None else mean) * HOURS * shape.awake)
     price = bill.catalogue.price(key)
     if mean is not None:
         bill.assume(
             f"Each serverless instance is taken to have {plain(mean)} ACUs on average, as spec.cost.expectedUsage says."
         )
     elif price is not None:
-        dearest = money(count * most * HOURS * price.each)
+        dearest = money(count * most * HOURS * shape.awake * price.each)
         pauses = ", pauses left out" if shape.capacity[0] < _LEAST else ""
         bill.assume(
             f"Each serverless instance is taken to have its least capacity, {plain(least)} ACUs, all month{pauses}; "
@@ -246,7 +270,7 @@ def _extended_support(bill: Bill, shape: ClusterShape, today: date) -> None:
         else:
             cores += found
     if cores:
-        bill.add(name, key, cores * HOURS)
+        bill.add(name, key, cores * HOURS * shape.awake)
         bill.assume("Extended support is taken to begin with the month that AWS names, and not to be turned off.")
 
 

@@ -126,6 +126,11 @@ class Bill:
         """Say what is paid for and not in the sum."""
         self._missing[what] = None
 
+    @property
+    def exact(self) -> Decimal:
+        """The sum of the lines so far."""
+        return sum((i.monthly for i in self._items), Decimal(0))
+
     def estimate(self) -> Estimate:
         return Estimate(tuple(self._items), tuple(self._assumptions), tuple(self._missing), self.catalogue.source)
 
