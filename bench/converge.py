@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import json
 import socket
 import ssl
@@ -20,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,7 +111,7 @@ def converge(lab: Lab, api: Api, prefix: str, count: int) -> dict[str, Any]:
     assert pid is not None
     process = psutil.Process(pid)
     lab.aws.reset_calls()
-    requests, spent_cpu = kubernetes(lab), cpu(process)
+    requests, spent_cpu, by_process = kubernetes(lab), cpu(process), programs(lab)
     began = time.monotonic()
     names = [f"{prefix}{number:05d}" for number in range(count)]
     with Watch(api, prefix) as watch:
@@ -119,6 +120,7 @@ def converge(lab: Lab, api: Api, prefix: str, count: int) -> dict[str, Any]:
         applied = time.monotonic() - began
         until(lambda: len(watch.ready) == count, 600, f"{count} tables to be Ready")
         seconds = watch.last - began
+    spent_by = {name: round(now - by_process[name], 2) for name, now in programs(lab).items() if name in by_process}
     time.sleep(1)
     spent = {verb: number - requests[verb] for verb, number in kubernetes(lab).items() if number != requests[verb]}
     calls = lab.aws.calls()["counts"]
@@ -136,6 +138,7 @@ def converge(lab: Lab, api: Api, prefix: str, count: int) -> dict[str, Any]:
         "kubernetes": dict(sorted(spent.items())),
         "kubernetesWritesPerTable": round(writes / count, 2),
         "cpuSeconds": round(cpu(process) - spent_cpu, 2),
+        "cpuSecondsByProcess": spent_by,
         "peakMegabytes": peak(pid),
     }
 
@@ -215,33 +218,46 @@ class Watch:
     def __init__(self, api: Api, prefix: str, path: str = PATH) -> None:
         self.ready: set[str] = set()
         self.last = time.monotonic()
-        self._prefix = prefix
-        version = api("GET", path + "?limit=1")["metadata"]["resourceVersion"]
-        self._connection = api.connect(timeout=600)
-        self._connection.request("GET", f"{path}?watch=true&resourceVersion={version}")
+        self._api, self._prefix, self._path = api, prefix, path
+        self._version = api("GET", path + "?limit=1")["metadata"]["resourceVersion"]
+        self._closed = False
+        self._connection = self._open()
         self._thread = threading.Thread(target=self._read, daemon=True)
 
+    def _open(self) -> HTTPSConnection:
+        connection = self._api.connect(timeout=600)
+        connection.request("GET", f"{self._path}?watch=true&resourceVersion={self._version}")
+        return connection
+
     def _read(self) -> None:
-        try:
-            for line in self._connection.getresponse():
-                found = json.loads(line)["object"]
-                name = found["metadata"]["name"]
-                conditions = found.get("status", {}).get("conditions", ())
-                if name.startswith(self._prefix) and any(
-                    c["type"] == "Ready" and c["status"] == "True" for c in conditions
-                ):
-                    if name not in self.ready:
-                        self.last = time.monotonic()
-                    self.ready.add(name)
-        except (OSError, ValueError, AttributeError):
-            return  # closed
+        while not self._closed:
+            try:
+                for line in self._connection.getresponse():
+                    self._saw(json.loads(line)["object"])
+            except (OSError, ValueError, AttributeError, HTTPException):
+                pass
+            if not self._closed:
+                # The API server ends the watch of a reader that is too slow for it; what it missed comes again from the last version on.
+                time.sleep(0.1)
+                self._connection = self._open()
+
+    def _saw(self, found: dict[str, Any]) -> None:
+        self._version = found["metadata"]["resourceVersion"]
+        name = found["metadata"]["name"]
+        conditions = found.get("status", {}).get("conditions", ())
+        if name.startswith(self._prefix) and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions):
+            if name not in self.ready:
+                self.last = time.monotonic()
+            self.ready.add(name)
 
     def __enter__(self) -> Watch:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.sock.shutdown(socket.SHUT_RDWR)
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def kubernetes(lab: Lab) -> collections.Counter[str]:
@@ -255,6 +271,12 @@ def kubernetes(lab: Lab) -> collections.Counter[str]:
 def cpu(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def programs(lab: Lab) -> dict[str, float]:
+    """CPU seconds of each program that shares the machine with the operator, the bench itself included."""
+    found = {name: cpu(psutil.Process(process.pid)) for name, process in lab.state.processes.items() if process.alive}
+    return {**found, "bench": cpu(psutil.Process())}
 
 
 def peak(pid: int) -> float:
