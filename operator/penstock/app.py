@@ -16,6 +16,9 @@ from penstock import handlers
 from penstock.aurora.inventory import InventoryCycles as RdsCycles
 from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
+from penstock.budget.books import Books
+from penstock.budget.kind import CostBudgets
+from penstock.cost.book import PriceBook
 from penstock.dynamo.inventory import InventoryCycles
 from penstock.dynamo.kind import DynamoTables
 from penstock.dynamo.observe import Cycles
@@ -39,7 +42,7 @@ class Options:
     """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds.
 
     events_queue: the URL of an SQS queue with RDS events, '' without. database_ca: the PEM file of the authorities that sign the databases'
-    certificates, '' for those that the system trusts.
+    certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read.
     """
 
     region: str
@@ -57,6 +60,7 @@ class Options:
     rds: RdsCycles = field(default_factory=RdsCycles)
     events_queue: str = ""
     database_ca: str = ""
+    live_prices: bool = True
 
 
 class Operator:
@@ -69,6 +73,8 @@ class Operator:
         self._leading = False
         self._loop: Loop | None = None
         self._clusters: AuroraClusters | None = None
+        self._books: Books | None = None
+        self._prices: PriceBook | None = None
 
     async def run(self) -> int:
         running = asyncio.get_running_loop()
@@ -95,10 +101,15 @@ class Operator:
     async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
         account = Account(options.region)
-        tables = DynamoTables(account, cluster, options.cycles, options.inventory)
-        clusters = self._clusters = AuroraClusters(account, cluster, kube, options.rds, options.events_queue)
-        kinds: list[Kind[Any, Any]] = [tables, clusters]
-        loop = self._loop = Loop(kube, kinds, Recorder(kube, self._identity()), workers=options.workers)
+        prices = self._prices = PriceBook(account if options.live_prices else None)
+        tables = DynamoTables(account, cluster, options.cycles, options.inventory, prices)
+        clusters = AuroraClusters(account, cluster, kube, options.rds, options.events_queue, prices)
+        self._clusters = clusters
+        books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
+        kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books)]
+        recorder = Recorder(kube, self._identity())
+        loop = self._loop = Loop(kube, kinds, recorder, gate=books, workers=options.workers)
+        books.attach(loop.store, lambda key, delay: loop.queue.add(key, delay, Priority.NORMAL))
         self._leading = True
         leaving = asyncio.Event()
         watches = self._watches = handlers.Watches(loop, kinds, kube.configuration, options.namespaces)
@@ -112,6 +123,7 @@ class Operator:
             asyncio.create_task(_watch(kube, kinds, watches), name="watches"),
             asyncio.create_task(tables.watch(wake), name="inventory"),
             asyncio.create_task(clusters.watch(wake), name="clusters"),
+            asyncio.create_task(prices.run(), name="prices"),
         }
         if lease is not None:
             tasks.add(asyncio.create_task(lease.keep(), name="lease"))
@@ -195,6 +207,9 @@ class Operator:
         loop.store.measure()
         if self._clusters is not None:
             self._clusters.measure()
+        for part in (self._books, self._prices):
+            if part is not None:
+                part.measure()
 
 
 async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches) -> None:

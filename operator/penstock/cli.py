@@ -172,6 +172,13 @@ def _region() -> str:
     envvar="PENSTOCK_DATABASE_CA",
     help="PEM file of the authorities that sign the databases' certificates (for RDS, its bundle). Default: the system's.",
 )
+@click.option(
+    "--live-prices/--bundled-prices",
+    default=True,
+    show_default=True,
+    envvar="PENSTOCK_LIVE_PRICES",
+    help="Read AWS's price list once a day and region, or use the prices that come with the operator.",
+)
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
@@ -200,6 +207,7 @@ def run(**options: Any) -> None:
         inventory=InventoryCycles(listing=options["listing"], tags=options["facet_resync"]),
         events_queue=options["events_queue"],
         database_ca=options["database_ca"],
+        live_prices=options["live_prices"],
     )
 
     async def operate() -> int:

@@ -73,7 +73,7 @@ def test_a_table_shows_its_cost_with_four_writes_at_most_and_nothing_more_at_res
         assert column(table) == "53.78"
         cost = table.status["cost"]
         assert cost["monthlyEstimate"] == "53.78"
-        assert cost["priceSource"].startswith("Bundled 20")
+        assert cost["priceSource"].startswith("PriceList 20")
         assert sum(float(item["monthly"]) for item in cost["breakdown"]) == pytest.approx(53.775)
         assert managers(table, "f:penstock.dev/monthly-cost-usd") == {"penstock"}
         made = writes(lab, namespace)

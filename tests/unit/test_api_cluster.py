@@ -181,8 +181,8 @@ def test_a_status_goes_to_kubernetes_and_back() -> None:
 
 
 def test_the_kind_chooses_the_model() -> None:
-    kinds = "DynamoTable or AuroraCluster or FailoverDrill"
-    assert parse({**WHOLE, "kind": "Aurora"}) == [Problem("kind", f"must be {kinds}, not 'Aurora'")]
+    kinds = "DynamoTable, AuroraCluster, FailoverDrill, CostBudget"
+    assert parse({**WHOLE, "kind": "Aurora"}) == [Problem("kind", f"must be one of {kinds}, not 'Aurora'")]
     found = parse_as(DynamoTable, WHOLE)
     assert isinstance(found, list)
     assert any(problem.path == "kind" for problem in found)

@@ -89,6 +89,7 @@ def test_defaults_are_only_those_that_can_stay_for_ever() -> None:
         "AuroraCluster.spec.credentials.passwordSecretRef.key": "password",
         "AuroraCluster.spec.performanceInsights.enabled": True,
         "AuroraCluster.spec.probe.enabled": True,
+        "CostBudget.spec.policy": "Warn",
     }
 
 
@@ -105,6 +106,7 @@ def test_lists_that_people_share_merge_by_name() -> None:
         "FailoverDrill.status.report.phases": ["name"],
         "FailoverDrill.status.report.series.writers": ["writer"],
         "FailoverDrill.status.report.writers": ["writer"],
+        "CostBudget.status.conditions": ["type"],
     }
 
 

@@ -50,7 +50,8 @@ def test_every_metric_is_listed_with_its_labels():
 
 
 def test_the_table_of_settings_names_every_option_and_no_other():
-    options = {name for parameter in run.params for name in parameter.opts if name.startswith("--")} - {"--help"}
+    named = (name for parameter in run.params for name in (*parameter.opts, *parameter.secondary_opts))
+    options = {name for name in named if name.startswith("--")} - {"--help", "--no-leader-elect"}
     section = OPERATIONS.split("\n## Install\n", 1)[1].split("## AWS rights", 1)[0]
     assert set(re.findall(r"`(--[a-z-]+)`", section)) == options
 

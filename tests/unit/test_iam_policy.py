@@ -22,6 +22,7 @@ PREFIXES = {
     "sqs": "sqs",
     "cloudwatch": "cloudwatch",
     "secretsmanager": "secretsmanager",
+    "pricing": "pricing",
 }
 # Actions that are not called as their operation is (Service Authorization Reference).
 ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}

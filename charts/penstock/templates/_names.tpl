@@ -62,11 +62,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # The objects that it answers for. patch: its finalizer and the cost annotations; never the spec. get: to read one
 # again when a write meets a newer version.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables, auroraclusters, failoverdrills]
+  resources: [dynamotables, auroraclusters, failoverdrills, costbudgets]
   verbs: [get, list, watch, patch]
 # Status is written here and nowhere else.
 - apiGroups: [penstock.dev]
-  resources: [dynamotables/status, auroraclusters/status, failoverdrills/status]
+  resources: [dynamotables/status, auroraclusters/status, failoverdrills/status, costbudgets/status]
   verbs: [patch]
 # get: master passwords (an AuroraCluster names a Secret of its own namespace, credentials.passwordSecretRef), and the
 # connection Secrets that the operator keeps, to see whether somebody edited one. create, patch: those connection Secrets.

@@ -17,7 +17,7 @@ os.environ.setdefault("MOTO_ALLOW_NONEXISTENT_REGION", "true")
 
 import moto.cloudwatch.models as cloudwatch_models
 
-from . import autoscaling, cloudwatch, control, fallback, kms, tagging
+from . import autoscaling, cloudwatch, control, fallback, kms, pricing, tagging
 from .autoscaling import Scaling
 from .dynamodb import observe, operations, stale, updates
 from .dynamodb.backend import LabDynamoDB, install
@@ -103,6 +103,7 @@ def build_dispatcher() -> Dispatcher:
         **autoscaling.handlers(_scaling, _check_reader_scaling),
         **rds_handlers(_rds),
         ("resourcegroupstaggingapi", "GetResources"): _get_resources,
+        ("pricing", "GetProducts"): pricing.get_products,
     }
     control.actions.update(rds_steer.actions(_rds, RDS_OPERATIONS))
     dispatcher = Dispatcher(handlers, _fallback, {"rds": QueryProtocol("rds")})

@@ -121,6 +121,10 @@ class Reason(StrEnum):
     DRILL_ABORTED = "DrillAborted"
     DRILL_SKIPPED = "DrillSkipped"
     NOT_DRILLED = "NotDrilled"
+    # WithinBudget, and what a budget keeps from being done.
+    BUDGET_KEPT = "BudgetKept"
+    OVER_BUDGET = "OverBudget"
+    NOTHING_SELECTED = "NothingSelected"
 
     UNKNOWN = "Unknown"
 

@@ -35,6 +35,8 @@ class CostStatus(StatusModel):
     """What this month has cost."""
     forecast: str | None = None
     """What this month will have cost."""
+    held: str | None = None
+    """What a plan that a CostBudget keeps back would add; a part of monthlyEstimate."""
     basis: str | None = None
     """Estimate, or Partial when something that is paid for is not in the sum; see missing."""
     breakdown: tuple[CostItem, ...] = ()

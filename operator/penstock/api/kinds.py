@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.api import auroracluster, dynamotable, failoverdrill
+from penstock.api import auroracluster, costbudget, dynamotable, failoverdrill
 from penstock.api.kind import Kind
 
-KINDS: tuple[Kind, ...] = (dynamotable.KIND, auroracluster.KIND, failoverdrill.KIND)
+KINDS: tuple[Kind, ...] = (dynamotable.KIND, auroracluster.KIND, failoverdrill.KIND, costbudget.KIND)

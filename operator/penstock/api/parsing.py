@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from penstock.api.auroracluster import AuroraCluster
+from penstock.api.costbudget import CostBudget
 from penstock.api.dynamotable import DynamoTable
 from penstock.api.failoverdrill import FailoverDrill
 from penstock.api.model import Problem, StatusModel, problems
@@ -16,15 +17,16 @@ from penstock.api.model import Problem, StatusModel, problems
 _WORDS = {"string": "text", "int": "a whole number", "bool": "true or false", "float": "a number", "dict": "an object"}
 
 
-M = TypeVar("M", DynamoTable, AuroraCluster, FailoverDrill)
-_MODELS: Final[Mapping[str, type[DynamoTable] | type[AuroraCluster] | type[FailoverDrill]]] = {
+M = TypeVar("M", DynamoTable, AuroraCluster, FailoverDrill, CostBudget)
+_MODELS: Final[Mapping[str, type[DynamoTable] | type[AuroraCluster] | type[FailoverDrill] | type[CostBudget]]] = {
     "DynamoTable": DynamoTable,
     "AuroraCluster": AuroraCluster,
     "FailoverDrill": FailoverDrill,
+    "CostBudget": CostBudget,
 }
 
 
-def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | FailoverDrill | list[Problem]:
+def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | FailoverDrill | CostBudget | list[Problem]:
     """A manifest as the model of its kind, or everything that is wrong with it; never both, never an exception.
 
     A manifest without a kind counts as a DynamoTable. The status is read leniently: one that does not fit (another
@@ -33,11 +35,13 @@ def parse(manifest: Mapping[str, Any]) -> DynamoTable | AuroraCluster | Failover
     kind = manifest.get("kind", "DynamoTable")
     model = _MODELS.get(kind) if isinstance(kind, str) else None
     if model is None:
-        return [Problem("kind", f"must be {' or '.join(_MODELS)}, not {kind!r}")]
+        return [Problem("kind", f"must be one of {', '.join(_MODELS)}, not {kind!r}")]
     if model is AuroraCluster:
         return parse_as(AuroraCluster, manifest)
     if model is FailoverDrill:
         return parse_as(FailoverDrill, manifest)
+    if model is CostBudget:
+        return parse_as(CostBudget, manifest)
     return parse_as(DynamoTable, manifest)
 
 

@@ -24,7 +24,7 @@ from penstock.aurora.observe import Observer
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
-from penstock.cost.prices import bundled
+from penstock.cost.book import PriceBook
 from penstock.engine import conditions, hibernation
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
@@ -57,8 +57,10 @@ class AuroraClusters:
         kube: Kube | None = None,
         inventory: InventoryCycles | None = None,
         queue_url: str = "",
+        prices: PriceBook | None = None,
     ) -> None:
         self._account = account
+        self._prices = prices or PriceBook()
         self._cluster = cluster
         self._inventory = Inventory(account, inventory, queue_url)
         self._observer = Observer(account, self._inventory, kube)
@@ -113,7 +115,7 @@ class AuroraClusters:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
         found = planning.plan(desired, observed, now)
-        return costing.priced(found, desired, observed, bundled(desired.region), now.date())
+        return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
@@ -138,15 +140,16 @@ class AuroraClusters:
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or not costing.whole(observed):
             return None
-        found = costing.estimate(desired, observed, bundled(desired.region), now.date())
-        return Money(found.monthly, found.basis)
+        found = costing.estimate(desired, observed, self._prices.of(desired.region), now.date())
+        return Money(found.monthly, found.basis, found.storage, found.missing)
 
-    @staticmethod
-    def _with_cost(report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+    def _with_cost(
+        self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime
+    ) -> Report:
         status = obj.get("status") or {}
         known = status.get("cost")
         if outcome.observed is not None and not desired.absent and costing.whole(outcome.observed):
-            found = costing.estimate(desired, outcome.observed, bundled(desired.region), now.date())
+            found = costing.estimate(desired, outcome.observed, self._prices.of(desired.region), now.date())
             known = estimates.told(found, status, desired.generation)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 

@@ -47,6 +47,8 @@ LIMITS: dict[str, Limit] = {
     "ec2": Limit(rate=5, burst=20),
     # CloudWatch quotas: 50 GetMetricData a second, shared by every dashboard of the account.
     "cloudwatch": Limit(rate=5, burst=10),
+    # The Price List API publishes no figure; a region is read once a day, page by page.
+    "pricing": Limit(rate=5, burst=5),
     # SQS has no limit for long polls of a standard queue.
     "sqs": Limit(rate=20, burst=20),
 }

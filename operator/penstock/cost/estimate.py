@@ -12,6 +12,8 @@ from penstock.api.cost import MOVED
 from penstock.cost.prices import Catalogue
 
 CENT: Final = Decimal("0.01")
+GIGABYTE_MONTH: Final = "GB-month"
+"""The unit of whatever is stored."""
 # Texts on an object: beyond these digits nobody reads.
 _FINE = Decimal("0.0001")
 # A petabyte a second would still be rounded, not refused.
@@ -49,13 +51,14 @@ class Estimate:
     """What something costs a month.
 
     items: the lines. assumptions: what was taken to be so, a sentence each. missing: what is paid for and has no known price.
-    source: where the prices come from, with their date.
+    source: where the prices come from, with their date. settled: whether no better ones are awaited right now.
     """
 
     items: tuple[Item, ...]
     assumptions: tuple[str, ...]
     missing: tuple[str, ...]
     source: str
+    settled: bool = True
 
     @property
     def exact(self) -> Decimal:
@@ -68,6 +71,11 @@ class Estimate:
         if not self.items and self.missing:
             return None
         return rounded(self.exact)
+
+    @property
+    def storage(self) -> Decimal:
+        """The part of the sum that AWS bills by the gigabyte and month, backups included."""
+        return sum((i.monthly for i in self.items if i.unit == GIGABYTE_MONTH), Decimal(0))
 
     @property
     def partial(self) -> bool:
@@ -132,7 +140,15 @@ class Bill:
         return sum((i.monthly for i in self._items), Decimal(0))
 
     def estimate(self) -> Estimate:
-        return Estimate(tuple(self._items), tuple(self._assumptions), tuple(self._missing), self.catalogue.source)
+        if self.catalogue.note:
+            self.assume(self.catalogue.note)
+        return Estimate(
+            tuple(self._items),
+            tuple(self._assumptions),
+            tuple(self._missing),
+            self.catalogue.source,
+            self.catalogue.settled,
+        )
 
 
 def difference(before: Estimate | None, after: Estimate | None) -> Decimal | None:
@@ -150,9 +166,13 @@ def told(estimate: Estimate, status: Mapping[str, Any], generation: int) -> dict
     Sizes and units move all the time, and every word on an object is a write.
     """
     fresh, known = estimate.as_status(), status.get("cost") or {}
-    same = status.get("observedGeneration") == generation and all(
-        known.get(name) == fresh.get(name) for name in ("basis", "missing", "priceSource")
-    )
+    current = status.get("observedGeneration") == generation
+    if current and known and not estimate.settled:
+        # For some seconds after a start, until AWS's list has been read: what was told came from it, most likely.
+        return dict(known)
+    # The date of a list moves with every publication; where the prices come from matters.
+    origins = [str(d.get("priceSource", "")).partition(" ")[0] for d in (known, fresh)]
+    same = current and origins[0] == origins[1] and all(known.get(n) == fresh.get(n) for n in ("basis", "missing"))
     if not same or [i.get("name") for i in known.get("breakdown") or ()] != [i.name for i in estimate.items]:
         return {**_actual(known), **fresh}
     try:

@@ -89,6 +89,26 @@ def rows(text: str, name: str) -> list[Row]:
     return listed
 
 
+def known(products: Iterable[str], name: str) -> list[Row]:
+    """The on-demand prices that estimates use, of products as GetProducts gives them, each as JSON text. Raises CatalogueError with a sentence."""
+    found = []
+    try:
+        for text in products:
+            product = json.loads(text)
+            listed = _product(
+                product["product"],
+                product["terms"].get("OnDemand") or {},
+                product.get("serviceCode"),
+                _day(product.get("publicationDate")),
+            )
+            found += [row for row in listed if _named(row) is not None]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CatalogueError(
+            f"{name} cannot be read ({type(error).__name__}: {error}); it is asked for again"
+        ) from error
+    return found
+
+
 def catalogue(listed: Iterable[Row], region: str, page: Callable[[Row], str], today: date) -> dict[str, Any]:
     """The catalogue of a region, as its JSON. page: what a price is said to come from. Raises CatalogueError when two rows of one thing differ."""
     prices: dict[str, tuple[Decimal, str, int, Row]] = {}

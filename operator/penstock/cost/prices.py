@@ -53,11 +53,18 @@ class Price:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The prices of one region by key. collected: when, and no price is newer; None where nothing is known of the region."""
+    """The prices of one region by key.
+
+    collected: when, and no price is newer; None where nothing is known of the region. origin: Bundled or PriceList. settled: False while another list
+    is awaited for the first time, so that nothing that was told is changed for now. note: a sentence about the list that was not taken.
+    """
 
     region: str
     collected: date | None
     prices: Mapping[str, Price]
+    origin: str = "Bundled"
+    settled: bool = True
+    note: str = ""
 
     def price(self, key: str) -> Price | None:
         """The price, or None when it is not known: whoever asks must then say what is missing."""
@@ -65,8 +72,10 @@ class Catalogue:
 
     @property
     def source(self) -> str:
-        """Where the prices come from, for status.cost.priceSource: "Bundled 2026-09-20", or that there are none."""
-        return f"Bundled {self.collected.isoformat()}" if self.collected is not None else f"None for {self.region}"
+        """Where the prices come from, for status.cost.priceSource: "Bundled 2026-09-20", "PriceList 2026-11-27", or that there are none."""
+        return (
+            f"{self.origin} {self.collected.isoformat()}" if self.collected is not None else f"None for {self.region}"
+        )
 
 
 @cache

@@ -18,7 +18,7 @@ from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
-from penstock.cost.prices import bundled
+from penstock.cost.book import PriceBook
 from penstock.dynamo import costing, ownership
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
@@ -63,8 +63,10 @@ class DynamoTables:
         cluster: str,
         cycles: Cycles | None = None,
         inventory: InventoryCycles | None = None,
+        prices: PriceBook | None = None,
     ) -> None:
         self._account = account
+        self._prices = prices or PriceBook()
         self._cluster = cluster
         self._observer = Observer(account, cycles or Cycles())
         self._actor = Actor(account)
@@ -120,7 +122,7 @@ class DynamoTables:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
         found = planning.plan(desired, observed, now)
-        return costing.priced(found, desired, observed, bundled(desired.region), now.date())
+        return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
@@ -132,16 +134,17 @@ class DynamoTables:
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or observed.partial:
             return None
-        found = costing.estimate(desired, observed, bundled(desired.region), now.date())
-        return Money(found.monthly, found.basis)
+        found = costing.estimate(desired, observed, self._prices.of(desired.region), now.date())
+        return Money(found.monthly, found.basis, found.storage, found.missing)
 
-    @staticmethod
-    def _with_cost(report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
+    def _with_cost(
+        self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime
+    ) -> Report:
         status = obj.get("status") or {}
         known = status.get("cost")
         # What is still to be read may be paid for.
         if outcome.observed is not None and not outcome.observed.partial and not desired.absent:
-            found = costing.estimate(desired, outcome.observed, bundled(desired.region), now.date())
+            found = costing.estimate(desired, outcome.observed, self._prices.of(desired.region), now.date())
             known = estimates.told(found, status, desired.generation)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 

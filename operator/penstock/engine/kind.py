@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from penstock.api.model import Problem
@@ -13,8 +12,11 @@ from penstock.engine.conditions import Condition
 from penstock.engine.errors import Trouble
 from penstock.engine.events import Note
 from penstock.engine.kube import Resource
+from penstock.engine.money import Money
 from penstock.engine.plan import Plan, Step
 from penstock.engine.queue import Priority
+
+__all__ = ["D", "Invalid", "Key", "Kind", "Look", "Money", "O", "Object", "Outcome", "Report"]
 
 Object = dict[str, Any]
 """A Kubernetes object as read from the API, without managedFields."""
@@ -82,14 +84,6 @@ class Report:
     def sentence(self) -> str:
         """The one sentence of the pass: the message of the first condition, which every kind makes Ready."""
         return self.conditions[0].message if self.conditions else ""
-
-
-@dataclass(frozen=True)
-class Money:
-    """What an object costs, for its annotations. monthly: US dollars to the cent, None when no price is known. basis: Estimate, Partial or Actual."""
-
-    monthly: Decimal | None
-    basis: str
 
 
 class Kind(Protocol[D, O]):

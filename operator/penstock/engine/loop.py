@@ -23,6 +23,7 @@ from penstock.engine.annotations import CostAnnotations, pending
 from penstock.engine.conditions import Condition
 from penstock.engine.errors import Meaning, Trouble, retry_delay
 from penstock.engine.events import Note, Recorder
+from penstock.engine.gate import Gate, Open
 from penstock.engine.kind import Invalid, Key, Kind, Look, Object, Outcome, Report
 from penstock.engine.kube import Kube, KubeError
 from penstock.engine.plan import Plan, Step
@@ -52,7 +53,7 @@ _CREDENTIALS = (Reason.CREDENTIALS_MISSING, Reason.CREDENTIALS_EXPIRED)
 class Loop:
     """The workers of one operator.
 
-    kinds: by name. workers: passes at the same time. clock: the present time in UTC, for tests.
+    kinds: by name. gate: who may keep steps of a plan back. workers: passes at the same time. clock: the present time in UTC, for tests.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Loop:
         kinds: Iterable[Kind[Any, Any]],
         recorder: Recorder,
         *,
+        gate: Gate | None = None,
         workers: int = 16,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube = kube
         self._kinds = {kind.name: kind for kind in kinds}
         self._recorder = recorder
+        self._gate: Gate = gate or Open()
         self._workers = workers
         self._clock = clock
         self._failures: dict[Key, int] = {}
@@ -132,6 +135,7 @@ class Loop:
             finally:
                 self.running.pop(key, None)
                 self.queue.done(key)
+                self._gate.looked(key)
                 metrics.PASSES.labels(key.kind, outcome).inc()
                 metrics.PASS_SECONDS.labels(key.kind).observe(loop.time() - began)
                 logs.current_object.reset(token[0])
@@ -147,6 +151,7 @@ class Loop:
         obj = self.store.get(key)
         if obj is None:
             kind.forget(key)
+            self._gate.forget(key)
             self._failures.pop(key, None)
             self._met.pop(key, None)
             self._costs.forget(key)
@@ -189,6 +194,8 @@ class Loop:
                 break
             look = replace(look, fresh=False)
             plan = kind.plan(desired, observed, self._clock())
+            if not deleting:
+                plan = await self._admitted(kind, key, obj, desired, observed, plan, mode)
             outcome = Outcome(observed, plan, None, tuple(done))
             if mode is not meta.Mode.RECONCILE or self._stopping:
                 break
@@ -224,6 +231,16 @@ class Loop:
             await self._release(key, obj)
             return None
         return await self._finish(kind, key, obj, desired, outcome, mode, forced)
+
+    async def _admitted(
+        self, kind: Kind[Any, Any], key: Key, obj: Object, desired: Any, observed: Any, plan: Plan, mode: meta.Mode
+    ) -> Plan:
+        """The plan as the gate lets it run."""
+        await self._gate.prepare(key, obj, plan)
+        # From here to the gate's word nothing waits: what it sets aside for one object the next one must see.
+        money = kind.money(desired, observed, self._clock())
+        acting = mode is meta.Mode.RECONCILE
+        return self._gate.admit(key, obj, plan, money, new=kind.owns_nothing(obj), acting=acting)
 
     async def _act(
         self, kind: Kind[Any, Any], key: Key, obj: Object, desired: Any, plan: Plan
@@ -286,6 +303,8 @@ class Loop:
                 log.info("%s; trying again in %.0f s", trouble.sentence, again)
                 return again
         report = kind.report(obj, desired, outcome, self._clock())
+        if "deletionTimestamp" not in obj["metadata"]:
+            report = self._gate.tell(key, obj, report, self._clock())
         fields = dict(report.fields)
         token = forced if forced is not None and trouble is None else (obj.get("status") or {}).get("lastReconcileAt")
         if token:

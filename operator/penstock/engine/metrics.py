@@ -43,6 +43,20 @@ STEPS = Counter("penstock_steps_total", "Steps of plans that ran, by outcome.", 
 DRIFT = Counter(
     "penstock_drift_corrected_total", "Fields that somebody else changed and the operator set back.", ["kind"]
 )
+PRICES_AGE = Gauge("penstock_prices_age_seconds", "Time since AWS's price list of a region was last read.", ["region"])
+COST_MONTHLY = Gauge(
+    "penstock_cost_monthly_usd",
+    "What objects cost a month, estimated, or as they are used when that is more.",
+    ["kind", "namespace"],
+)
+BUDGET_LIMIT = Gauge("penstock_budget_limit_usd", "The monthly limit of a CostBudget.", ["namespace", "budget"])
+BUDGET_ESTIMATE = Gauge(
+    "penstock_budget_estimate_usd", "What a CostBudget covers costs a month.", ["namespace", "budget"]
+)
+BUDGET_SPENT = Gauge(
+    "penstock_budget_month_to_date_usd", "What it has cost this month, as far as known.", ["namespace", "budget"]
+)
+BUDGET_HELD = Gauge("penstock_budget_held_objects", "Objects whose plan a CostBudget holds.", ["namespace", "budget"])
 OBJECTS = Gauge("penstock_objects", "Objects by kind and readiness.", ["kind", "ready"])
 LEADER = Gauge("penstock_leader", "1 while this process holds the Lease.")
 WATCH_AGE = Gauge("penstock_watch_event_age_seconds", "Time since the watch last told of any object.")

@@ -25,7 +25,8 @@ class Step:
     the answer refreshes. drift: the field and its values before and after, when the step takes back somebody else's change. told: an Event
     (reason, sentence) when the step has been done. intent: status fields that are written before the step runs, because AWS cannot carry our mark in
     the same call and a crash in between must be recognised afterwards. cost_delta: US dollars a month
-    that it adds; None when not known.
+    that it adds; None when not known. subject: what an approval says yes to; '' for
+    the summary.
     """
 
     service: str
@@ -39,6 +40,7 @@ class Step:
     told: tuple[str, str] | None = None
     intent: Mapping[str, Any] | None = None
     cost_delta: Decimal | None = None
+    subject: str = ""
 
     @property
     def cost(self) -> str:
@@ -98,7 +100,7 @@ class Plan:
     @property
     def hash(self) -> str:
         """What `penstock.dev/approve` must carry to let the steps run that need consent."""
-        return consent_hash([s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
+        return consent_hash([s.subject or s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
 
     def as_status(self) -> dict[str, Any] | None:
         """The plan as status.plan, or None when there is nothing to tell."""
@@ -126,9 +128,11 @@ def consent_hash(subjects: list[str]) -> str:
     """The approval token for what the subjects say: twelve hex digits for each, joined by '.'.
 
     Only what is consented to goes in, so that an unrelated edit does not void an approval; and each on its own, so that what was approved together
-    stays approved while it is carried out one after the other.
+    stays approved while it is carried out one after the other. What several steps share is said once.
     """
-    return ".".join(hashlib.sha256(json.dumps([subject]).encode()).hexdigest()[:12] for subject in subjects)
+    return ".".join(
+        hashlib.sha256(json.dumps([subject]).encode()).hexdigest()[:12] for subject in dict.fromkeys(subjects)
+    )
 
 
 def consents(approved: str, subjects: list[str]) -> bool:

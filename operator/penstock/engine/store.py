@@ -23,6 +23,7 @@ class Store:
     def __init__(self, queue: WorkQueue[Key]) -> None:
         self._queue = queue
         self._objects: dict[Key, Object] = {}
+        self._places: dict[tuple[str, str], dict[Key, None]] = {}
         self._awaited: dict[Key, tuple[int, float]] = {}
         self._told = asyncio.get_running_loop().time()
 
@@ -35,6 +36,10 @@ class Store:
     def get(self, key: Key) -> Object | None:
         return self._objects.get(key)
 
+    def within(self, kind: str, namespace: str) -> list[tuple[Key, Object]]:
+        """The objects of a kind in a namespace."""
+        return [(key, self._objects[key]) for key in self._places.get((kind, namespace), ())]
+
     def saw(self, key: Key, body: Object, *, deleted: bool = False) -> None:
         """What the watch told: an added, changed, listed or deleted object."""
         self._told = asyncio.get_running_loop().time()
@@ -43,16 +48,17 @@ class Store:
             return
         before = self._objects.get(key)
         awaited = self._awaited.get(key)
-        if awaited is not None and _version(body) >= awaited[0]:
+        if awaited is not None and version(body) >= awaited[0]:
             del self._awaited[key]
         if (
             before is not None
             and before["metadata"]["uid"] == body["metadata"]["uid"]
-            and _version(body) < _version(before)
+            and version(body) < version(before)
         ):
             return
         self._objects[key] = _lean(body)
         if before is None:
+            self._places.setdefault((key.kind, key.namespace), {})[key] = None
             # A restart lists everything; what was settled can wait for what was not.
             settled = (body.get("status") or {}).get("observedGeneration") == body["metadata"].get("generation")
             self._queue.add(key, 0, _priority(body, settled))
@@ -64,10 +70,10 @@ class Store:
         known = self._objects.get(key)
         if known is None:
             return _lean(body)
-        if known["metadata"]["uid"] == body["metadata"]["uid"] and _version(body) > _version(known):
+        if known["metadata"]["uid"] == body["metadata"]["uid"] and version(body) > version(known):
             changed = _fingerprint(known) != _fingerprint(body)
             self._objects[key] = _lean(body)
-            self._awaited[key] = (_version(body), asyncio.get_running_loop().time())
+            self._awaited[key] = (version(body), asyncio.get_running_loop().time())
             if changed:
                 self._queue.add(key, 0, _priority(body, False))
         return self._objects[key]
@@ -75,6 +81,10 @@ class Store:
     def remove(self, key: Key) -> None:
         self._awaited.pop(key, None)
         if self._objects.pop(key, None) is not None:
+            place = self._places[key.kind, key.namespace]
+            del place[key]
+            if not place:
+                del self._places[key.kind, key.namespace]
             # One last pass, so that the kind forgets it too.
             self._queue.forget(key)
             self._queue.add(key)
@@ -110,7 +120,7 @@ class Store:
             metrics.OBJECTS.labels(kind, ready).set(count)
 
 
-def _version(body: Object) -> int:
+def version(body: Object) -> int:
     """resourceVersions of one resource compare as integers (Kubernetes API concepts, since 1.35; etcd revisions before)."""
     try:
         return int(body["metadata"]["resourceVersion"])
