@@ -10,10 +10,10 @@ PYTEST ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters requirements clean
+.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers requirements clean
 
 # Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
-LAB_AGAIN = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none tests/lab; }
+again = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(1); }
 
 # A step of a longer run: its name before, its time after.
 define step
@@ -51,9 +51,9 @@ lab: setup ## bring a lab up to play with, the operator in it (LAB=name for anot
 lab-down: setup ## take that lab down; nothing is left running
 	@$(BIN)/penstock lab down --name $(LAB)
 
-test: setup ## everything that must hold: lint, unit tests, lab tests
+test: setup ## everything that must hold: lint, unit tests, lab tests, tests of its databases
 	@began=$$SECONDS; \
-	$(MAKE) --no-print-directory lint unit lab-test && printf '\n==> all of it holds: %d s\n' $$((SECONDS - began))
+	$(MAKE) --no-print-directory lint unit lab-test postgres-test && printf '\n==> all of it holds: %d s\n' $$((SECONDS - began))
 
 lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of generated files
 	$(call step,ruff check,$(BIN)/ruff check $(SOURCES))
@@ -66,10 +66,10 @@ unit: setup ## tests that need no lab
 	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab --ignore=tests/lab_postgres $(PYTEST))
 
 lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
-	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(LAB_AGAIN))
+	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(call again,tests/lab))
 
-postgres-test: setup ## tests of the PostgreSQL behind the lab's RDS
-	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=5 tests/lab_postgres $(PYTEST))
+postgres-test: controlplane ## tests of the PostgreSQL behind the lab's RDS: failovers, backups, faults
+	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=10 tests/lab_postgres $(PYTEST) || $(call again,tests/lab_postgres))
 
 fix: setup ## let ruff mend and format what it can
 	@$(BIN)/ruff check --fix $(SOURCES)
@@ -83,6 +83,9 @@ bench: controlplane ## measure convergence: 1, 100 and 1,000 tables against a pl
 
 bench-clusters: controlplane ## the same of Aurora clusters, and what they cost the account at rest (about 25 minutes)
 	@$(BIN)/python bench/clusters.py
+
+bench-failovers: controlplane ## measure failovers of the lab's Aurora: commits lost, outages, connections (about 15 minutes)
+	@$(BIN)/python bench/failovers.py --out bench/results/failovers.json
 
 requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
-import threading
 import time
 import urllib.request
 import uuid
@@ -18,6 +16,7 @@ import psycopg
 from botocore.config import Config
 
 from penstock_lab.aws.client import LabAWS
+from penstock_lab.postgres import ledger
 
 T = TypeVar("T")
 QUICK = {
@@ -144,6 +143,13 @@ class Aurora:
         members = self.facts["DBClusterMembers"]
         return next((one["DBInstanceIdentifier"] for one in members if one["IsClusterWriter"]), None)
 
+    def events(self) -> list[str]:
+        """The messages of the cluster's events of category failover of the last hour, oldest first."""
+        found = self.rig.rds.describe_events(
+            SourceType="db-cluster", SourceIdentifier=self.name, EventCategories=["failover"]
+        )
+        return [event["Message"] for event in found["Events"]]
+
     @property
     def nodes(self) -> dict[str, dict[str, Any]]:
         return {one["instance"]: one for one in self.rig.lab("nodes", cluster=self.name)["nodes"]}
@@ -165,16 +171,26 @@ class Aurora:
 
         wait_for(calm, timeout)
 
-    def connect(self, role: str = "writer", password: str = PASSWORD, **options: Any) -> psycopg.Connection[Any]:
-        """By the writer's endpoint, the ``reader``'s, or that of an instance by its name."""
+    def login(self, role: str = "writer", password: str = PASSWORD) -> dict[str, Any]:
+        """Of the writer's endpoint, the ``reader``'s, or that of an instance by its name."""
         facts = self.facts
         host, port = facts["Endpoint" if role != "reader" else "ReaderEndpoint"], facts["Port"]
         if role not in ("writer", "reader"):
             address = next(one["Endpoint"] for one in self.instances if one["DBInstanceIdentifier"] == role)
             host, port = address["Address"], address["Port"]
-        default = {"host": host, "port": port, "user": "boss", "password": password, "dbname": "shop"}
-        tls = {"sslmode": "verify-full", "sslrootcert": str(self.rig.folder / "pki" / "ca.crt")}
-        return psycopg.connect(**(default | tls | {"connect_timeout": 3, "autocommit": True} | options))
+        return {
+            "host": host,
+            "port": port,
+            "user": "boss",
+            "password": password,
+            "dbname": "shop",
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.rig.folder / "pki" / "ca.crt"),
+        }
+
+    def connect(self, role: str = "writer", password: str = PASSWORD, **options: Any) -> psycopg.Connection[Any]:
+        """By the same names."""
+        return psycopg.connect(**(self.login(role, password) | {"connect_timeout": 3, "autocommit": True} | options))
 
     def ask(self, query: str, role: str = "writer", **options: Any) -> Any:
         with self.connect(role, **options) as connection:
@@ -200,71 +216,9 @@ class Aurora:
         return True
 
 
-class Ledger(threading.Thread):
-    """A user who writes numbered rows without pause, and remembers which were acknowledged."""
+class Ledger(ledger.Ledger):
+    """The ledger of a cluster's master user, at its writer endpoint."""
 
     def __init__(self, aurora: Aurora, table: str = "ledger") -> None:
-        super().__init__(daemon=True)
+        super().__init__(aurora.login(), table)
         self.aurora = aurora
-        self.table = table
-        aurora.ask(f"create table if not exists {table} (id bigint primary key)")
-        facts = aurora.facts
-        self._target = {"host": facts["Endpoint"], "port": facts["Port"]}
-        self.acknowledged: list[tuple[float, int]] = []
-        self.unknown: list[int] = []
-        self.failures: list[str] = []
-        self._end = threading.Event()
-
-    def run(self) -> None:
-        connection = None
-        number = 0
-        while not self._end.is_set():
-            number += 1
-            try:
-                if connection is None or connection.closed:
-                    connection = psycopg.connect(
-                        **self._target,
-                        user="boss",
-                        password=PASSWORD,
-                        dbname="shop",
-                        sslmode="require",
-                        connect_timeout=2,
-                        autocommit=True,
-                    )
-            except psycopg.Error as failure:
-                self.failures.append(str(failure))
-                time.sleep(0.02)
-                continue
-            try:
-                connection.execute(f"insert into {self.table} values ({number})")
-                self.acknowledged.append((time.monotonic(), number))
-            except psycopg.Error as failure:
-                self.unknown.append(number)
-                self.failures.append(str(failure))
-                with contextlib.suppress(psycopg.Error):
-                    connection.close()
-                connection = None
-
-    def __enter__(self) -> Ledger:
-        self.start()
-        wait_for(lambda: len(self.acknowledged) > 20, 20, 0.02)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self.join(30)
-
-    def more(self, count: int = 30, timeout: float = 30) -> None:
-        """Until so many more were acknowledged."""
-        reached = len(self.acknowledged) + count
-        wait_for(lambda: len(self.acknowledged) >= reached, timeout, 0.02)
-
-    def lost(self) -> list[int]:
-        """Acknowledged, and not there."""
-        there = {row[0] for row in self.aurora.ask(f"select id from {self.table}")}
-        return [number for _, number in self.acknowledged if number not in there]
-
-    def outage(self) -> float:
-        """The longest time between two acknowledgements, in seconds."""
-        times = [at for at, _ in self.acknowledged]
-        return max((b - a for a, b in itertools.pairwise(times)), default=0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import psycopg
 import pytest
 
 from penstock_lab.lab import Lab, LabError
+from penstock_lab.postgres import place
+from penstock_lab.postgres.binaries import find
 
 from .rig import PASSWORD, QUICK, wait_for
 
@@ -133,3 +136,19 @@ def test_a_lab_without_databases_says_so(lab: Lab) -> None:
     assert "has no databases: it was brought up with --no-postgres" in answer.stderr
     with pytest.raises(LabError, match="up without databases"):
         Lab.up(lab.name, root=lab.state.folder.parent, operator=False, postgres=True)
+
+
+def test_databases_of_a_lab_whose_folder_was_deleted_go_with_the_next_lab(tmp_path: Path) -> None:
+    lost, other = tmp_path / "lost", tmp_path / "other"
+    lost.mkdir(mode=0o700)
+    other.mkdir(mode=0o700)
+    if find().reaches(lost):
+        pytest.skip("the servers' account reaches every folder: nothing lies outside of a lab's")
+    orphan, kept = place.choose(lost, "orphan-of-a-test"), place.choose(other, "other-of-a-test")
+    assert orphan.is_dir()
+    shutil.rmtree(lost)
+    place.choose(other, "other-of-a-test")
+    assert not orphan.exists()
+    assert kept.is_dir()
+    place.clear(other)
+    assert not kept.exists()

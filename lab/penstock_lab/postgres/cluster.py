@@ -27,7 +27,7 @@ from . import schema
 from .archive import Archive, copy_data, own_tree, recovered
 from .binaries import Binaries, CommandFailed
 from .configuration import NodeConfiguration, Source
-from .node import Node, NodeFailed
+from .node import Node, NodeFailed, bounded
 from .node import one as first
 from .proxy import Proxy
 
@@ -36,6 +36,7 @@ _TRIES = 5
 # A reader is brought back through further failovers: each may take away what it was to follow.
 _REJOIN_TRIES = 40
 _STREAMING_S = 15.0
+_PROTECT_S = 3.0
 
 
 @dataclass(slots=True)
@@ -381,7 +382,8 @@ class DatabaseCluster:
             if key == self.writer:
                 await self._keep_volume(member)
             else:
-                await self.protect()
+                with contextlib.suppress(*TROUBLE):
+                    await self.protect()
             self.point()
             await member.node.destroy()
             member.proxy.close()
@@ -512,13 +514,23 @@ class DatabaseCluster:
         return member.node.running and not member.rejoining and not member.partitioned and member.failing_since is None
 
     async def protect(self) -> None:
-        """Commits wait for a reader from now on if one streams; ``protected`` says that all since then did."""
+        """Commits wait for a reader from now on if one streams; ``protected`` says that all since then did.
+
+        Raises what TROUBLE names, after some seconds at most: who holds the topology's lock must not wait for a frozen writer.
+        """
         writer = self.current
         if writer is None or not writer.node.running:
             self.protected = False
             return
+        try:
+            await bounded(self._protect(writer), _PROTECT_S)
+        except TROUBLE:
+            self.protected = False
+            raise
+
+    async def _protect(self, writer: Member) -> None:
         names = self.synchronous_names()
-        async with asyncio.timeout(10), await writer.node.connect() as connection:
+        async with await writer.node.connect(seconds=_PROTECT_S) as connection:
             query = "select application_name from pg_stat_replication where state = 'streaming'"
             attached = {row[0] for row in await (await connection.execute(query)).fetchall()} & set(names)
             if not attached:
@@ -532,7 +544,7 @@ class DatabaseCluster:
             # This session takes the setting, and so does the checkpointer by the same signal, which puts it in force for all.
             await asyncio.sleep(0.2)
             position = await first(connection, "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint")
-            for _ in range(100):
+            while True:
                 cursor = await connection.execute(
                     "select 1 from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
                     " and application_name = any(%s) and pg_wal_lsn_diff(flush_lsn, '0/0') >= %s",

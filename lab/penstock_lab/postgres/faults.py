@@ -11,6 +11,8 @@ import psycopg
 from . import takeover
 from .cluster import TROUBLE, DatabaseCluster, Member
 
+_FILLERS = 8
+
 
 class Faults:
     """Faults of all clusters' nodes. Coroutines give what was hit, in words for JSON; ValueError where there is nothing to hit."""
@@ -111,22 +113,28 @@ class Faults:
         async with await node.connect() as connection:
             await connection.execute("do $$ begin create role rds_filler login; exception when others then end $$")
             await connection.execute(f"alter role rds_filler password '{node.password}'")
-        while True:
-            try:
-                held.append(
-                    await psycopg.AsyncConnection.connect(
-                        host="127.0.0.1",
-                        port=member.port,
-                        user="rds_filler",
-                        password=node.password,
-                        dbname="postgres",
-                        sslmode="prefer",
-                        connect_timeout=5,
-                        autocommit=True,
+        # Without TLS where that is not refused: there are many.
+        mode = "require" if node.configuration.force_tls and node.configuration.tls else "disable"
+
+        async def take() -> None:
+            while True:
+                try:
+                    held.append(
+                        await psycopg.AsyncConnection.connect(
+                            host="127.0.0.1",
+                            port=member.port,
+                            user="rds_filler",
+                            password=node.password,
+                            dbname="postgres",
+                            sslmode=mode,
+                            connect_timeout=5,
+                            autocommit=True,
+                        )
                     )
-                )
-            except psycopg.Error:
-                return
+                except psycopg.Error:
+                    return
+
+        await asyncio.gather(*(take() for _ in range(_FILLERS)))
 
     async def _promote_stale(self, cluster: DatabaseCluster, member: Member) -> None:
         """What a failover must never do: the writer dies, and who lacks some of its commits takes over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 from .binaries import find
 
 _LINK = "postgres"
+_PREFIX = "penstock-postgres-"
+# In a folder that is not the lab's: whose it is.
+_OWNER = "lab"
 
 
 def choose(lab: Path, lab_id: str) -> Path:
@@ -18,10 +22,14 @@ def choose(lab: Path, lab_id: str) -> Path:
     """
     if find().reaches(lab):
         return lab / _LINK
-    target = Path(tempfile.gettempdir()) / f"penstock-postgres-{lab_id}"
+    clear_orphans()
+    target = Path(tempfile.gettempdir()) / f"{_PREFIX}{lab_id}"
     link = lab / _LINK
     if not link.is_symlink():
         link.symlink_to(target)
+    target.mkdir(exist_ok=True, mode=0o711)
+    # After the link: a folder that names a lab which does not link to it is an orphan.
+    (target / _OWNER).write_text(str(lab))
     return target
 
 
@@ -37,3 +45,19 @@ def clear(lab: Path) -> None:
     if link.is_symlink():
         link.unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
+
+
+def clear_orphans() -> None:
+    """Ends and deletes the databases of labs whose folders somebody has deleted by hand."""
+    from .node import clear as clear_nodes
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            if folder.lstat().st_uid != os.geteuid():
+                continue
+            lab = Path((folder / _OWNER).read_text())
+        except OSError:
+            continue
+        link = lab / _LINK
+        if not (link.is_symlink() and link.readlink() == folder):
+            clear_nodes(folder)

@@ -26,6 +26,7 @@ from .binaries import Binaries
 from .cluster import TROUBLE, DatabaseCluster, Given, Member
 from .configuration import PARAMETERS
 from .faults import Faults
+from .node import bounded
 from .proxy import Proxies, Proxy, listen, reserve
 from .takeover import fail_over
 from .watch import Watch
@@ -39,6 +40,9 @@ _ENGINE = "aurora-postgresql"
 TAG = "lab/postgres"
 # How many are cloned or restored at a time: each takes a core.
 _MAKING = 2
+_LOOK_S = 0.5
+# Longer than the archive itself waits for a segment.
+_FLUSH_S = 40.0
 
 
 class PostgresDataPlane(DataPlane):
@@ -194,7 +198,13 @@ class PostgresDataPlane(DataPlane):
         self._archives[cluster.resource] = archive
         self._addresses[cluster.resource] = addresses[2:]
         self._do([cluster.resource], self._make(found, origin, cluster), f"creation of {cluster.identifier}")
-        watch = Watch(found, lambda: settings.rds_detect_s, self._lost)
+        watch = Watch(
+            found,
+            lambda: settings.rds_detect_s,
+            self._lost,
+            lambda: self._differs(cluster, found),
+            lambda: self._reconcile(cluster),
+        )
         self._loop.call_soon_threadsafe(lambda: found.background(watch.run(), "watching"))
         self._loop.call_soon_threadsafe(lambda: found.background(self._keep_archiving(found), "archiving"))
 
@@ -234,14 +244,19 @@ class PostgresDataPlane(DataPlane):
         await found.restore(archive, real)
 
     async def _keep_archiving(self, found: DatabaseCluster) -> None:
+        """Every so often by the lab's clock, which may run fast, or jump."""
+        last = clock.now()
         while not found.gone:
-            await asyncio.sleep(settings.rds_archive_s)
+            await asyncio.sleep(_LOOK_S)
             writer = found.current
+            if 0 <= clock.now() - last < settings.rds_archive_s:
+                continue
             if writer is None or not writer.node.running or found.topology.locked() or found.stopped:
                 continue
             with contextlib.suppress(*TROUBLE):
-                async with asyncio.timeout(60):
-                    await found.flush(writer.node)
+                began = clock.now()
+                await bounded(found.flush(writer.node), _FLUSH_S)
+                last = began
 
     def latest_restorable(self, cluster: Cluster) -> float | None:
         found = self._clusters.get(cluster.resource)
@@ -374,6 +389,10 @@ class PostgresDataPlane(DataPlane):
         self._update_tiers(cluster)
         self._with(cluster, lambda found: self._fail_over(found, new.resource), f"failover to {new.identifier}")
 
+    def writer(self, cluster: Cluster) -> str | None:
+        found = self._clusters.get(cluster.resource)
+        return found.writer if found is not None and found.current is not None and not found.stopped else None
+
     def failed_over(self, cluster: Cluster, new: Instance) -> None:
         # The databases went first; where they could not, they follow.
         self._with(cluster, lambda found: self._fail_over(found, new.resource), f"{new.identifier} is the writer")
@@ -401,6 +420,24 @@ class PostgresDataPlane(DataPlane):
                     if instance.status != "deleting":
                         failover.crash(store, instance)
                     return
+
+    def _differs(self, cluster: Cluster, found: DatabaseCluster) -> bool:
+        """Whether the control plane names another writer. Looked at without its lock: asked twice a second."""
+        store = self._store(cluster)
+        named = store.instances.get(cluster.writer or "") if store is not None else None
+        return found.current is not None and (named is None or named.resource != found.writer)
+
+    def _reconcile(self, cluster: Cluster) -> None:
+        """The control plane takes the writer that there is for the writer, once nothing is under way any more."""
+        from ..aws.rds import failover
+
+        store = self._store(cluster)
+        if store is None:
+            return
+        with store.lock:
+            store.settle(clock.now())
+            if store.clusters.get(cluster.identifier) is cluster and failover.follow(store, cluster):
+                print(f"{cluster.identifier}: {cluster.writer} is the writer, as its database says", file=sys.stderr)
 
     # Backups.
 

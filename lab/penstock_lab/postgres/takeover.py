@@ -56,7 +56,8 @@ async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
     assert old is not None
     alive = await _answers(old)
     readers = [one for one in cluster.readers() if not one.rejoining]
-    answering = {one.key: await _can_be_asked(one) for one in readers}
+    asked = await asyncio.gather(*(_can_be_asked(one) for one in readers))
+    answering = {one.key: answers for one, answers in zip(readers, asked, strict=True)}
     how = way(alive=alive, protected=cluster.protected, readers=answering)
     if how == "recover":
         # What it acknowledged may be on its disk alone.
@@ -149,8 +150,9 @@ async def _flush(cluster: DatabaseCluster, old: Member, readers: list[Member]) -
 async def _winner(cluster: DatabaseCluster, readers: list[Member], wanted: str | None) -> Member:
     """Who takes over, with everything that any reader has. Raises NodeFailed."""
     await _drained(readers)
-    for one in readers:
-        one.received = await one.node.received(_ASK_S)
+    received = await asyncio.gather(*(one.node.received(_ASK_S) for one in readers))
+    for one, position in zip(readers, received, strict=True):
+        one.received = position
     choice = choose([Candidate(one.key, one.tier, one.received) for one in readers], wanted)
     if choice is None:
         raise NodeFailed("no reader can take over")
@@ -172,6 +174,9 @@ async def _winner(cluster: DatabaseCluster, readers: list[Member], wanted: str |
 async def _drained(readers: list[Member]) -> None:
     """Until what the dead writer had still sent is read: no reader receives any more."""
     deadline = time.monotonic() + 2
-    for one in readers:
-        while time.monotonic() < deadline and await one.node.streaming():
+
+    async def quiet(one: Member) -> None:
+        while time.monotonic() < deadline and await one.node.streaming(_ASK_S):
             await asyncio.sleep(0.01)
+
+    await asyncio.gather(*(quiet(one) for one in readers))

@@ -23,15 +23,31 @@ _HEAL_S = 20.0
 _DEGRADE_S = 3.0
 _CLOSE_S = 0.05
 _TELL_AGAIN_S = 15.0
+# The control plane's word for the writer lags behind while it fails over; for longer it is wrong.
+_DIFFERS_S = 2.0
 
 
 class Watch:
-    """Looks at one cluster about twice a second. ``lost`` is called with an instance's resource id, in a thread."""
+    """Looks at one cluster about twice a second.
 
-    def __init__(self, cluster: DatabaseCluster, detect_s: Callable[[], float], lost: Callable[[str], None]) -> None:
+    ``lost`` is called with an instance's resource id, in a thread; so is ``reconcile``, where ``differs()`` says for some time that
+    the control plane names another writer than there is.
+    """
+
+    def __init__(
+        self,
+        cluster: DatabaseCluster,
+        detect_s: Callable[[], float],
+        lost: Callable[[str], None],
+        differs: Callable[[], bool],
+        reconcile: Callable[[], None],
+    ) -> None:
         self._cluster = cluster
         self._detect_s = detect_s
         self._lost = lost
+        self._differs = differs
+        self._reconcile = reconcile
+        self._differs_since: float | None = None
         self._connections: dict[str, psycopg.AsyncConnection[Any]] = {}
         self._alone_since: float | None = None
         self._behind_since: dict[str, float] = {}
@@ -62,6 +78,7 @@ class Watch:
         if not self._cluster.topology.locked():
             await self._keep_protected()
             self._cluster.point()
+            await self._keep_told()
 
     def _is_lost(self, member: Member) -> bool:
         """It has not answered for long enough, and nothing is being done about it, or was without success."""
@@ -73,6 +90,15 @@ class Watch:
         if member.reported is not None and now - member.reported < _TELL_AGAIN_S + self._detect_s():
             return False
         return now - member.failing_since >= self._detect_s()
+
+    async def _keep_told(self) -> None:
+        """The control plane's writer is the real one: a failover may not have reached whom it was to reach."""
+        if not self._differs():
+            self._differs_since = None
+            return
+        self._differs_since = self._differs_since or time.monotonic()
+        if time.monotonic() - self._differs_since > _DIFFERS_S:
+            await asyncio.to_thread(self._reconcile)
 
     async def _tell(self, member: Member) -> None:
         try:
@@ -170,7 +196,8 @@ class Watch:
                 self._alone_since = None
                 if not cluster.protected or writer.node.configuration.synchronous != cluster.synchronous_names():
                     async with cluster.topology:
-                        await cluster.protect()
+                        if cluster.current is writer:
+                            await cluster.protect()
             elif cluster.protected or writer.node.configuration.synchronous:
                 self._alone_since = self._alone_since or now
                 if now - self._alone_since > _DEGRADE_S:

@@ -67,6 +67,10 @@ class DataPlane:
     def failing_over(self, cluster: Cluster, old: Instance | None, new: Instance) -> None:
         """``new`` is to become the writer; ``old`` is None when there is none any more."""
 
+    def writer(self, cluster: Cluster) -> str | None:
+        """The resource id of the instance whose database takes writes; None where that is nobody, or nobody is known."""
+        return None
+
     def failed_over(self, cluster: Cluster, new: Instance) -> None:
         """The control plane has moved the writer flag."""
 

@@ -26,6 +26,7 @@ SERVING = frozenset(
         "resetting-master-credentials",
     )
 )
+_AGAIN_S = 0.1
 _SIZES = {"small": 0.25, "medium": 0.5, "large": 1.0, "xlarge": 2.0}
 
 
@@ -90,10 +91,16 @@ def start(store: Store, cluster: Cluster, target: Instance, now: float | None = 
     def done(at: float) -> None:
         _finish(store, cluster, old, target, at)
 
+    def done_aside(at: float) -> None:
+        if store.clusters.get(cluster.identifier) is cluster and not store.plane.ready(cluster):
+            store.at(max(at, clock.now()) + _AGAIN_S, done_aside)
+            return
+        done(at)
+
     if cluster.status == "available":
         store.during(cluster, "failing-over", settings.rds_failover_s, done, now=now)
     else:
-        store.at(now + settings.rds_failover_s, done)
+        store.at(now + settings.rds_failover_s, done_aside)
 
 
 def _finish(store: Store, cluster: Cluster, old: Instance | None, target: Instance, at: float) -> None:
@@ -105,12 +112,43 @@ def _finish(store: Store, cluster: Cluster, old: Instance | None, target: Instan
         if old is None or store.instances.get(old.identifier) is not old or old.status == "deleting":
             elect(store, cluster, at)
         return
+    writes = _writing(store, cluster)
+    if writes is not None and writes is old:
+        # The failover did not come about.
+        store.events.emit("RDS-EVENT-0070", cluster.identifier, at, tags=cluster.tags, name=old.identifier)
+        store.events.emit("RDS-EVENT-0069", cluster.identifier, at, tags=cluster.tags)
+        return
+    # Whoever took over in its place is the writer, wherever it was to go.
+    target = writes or target
     cluster.writer = target.identifier
     for one in (old, target):
         if one is not None and store.instances.get(one.identifier) is one and one.status in SERVING:
             instances.restarted(store, one, at)
     store.plane.failed_over(cluster, target)
     store.events.emit("RDS-EVENT-0071", cluster.identifier, at, tags=cluster.tags, name=target.identifier)
+
+
+def _writing(store: Store, cluster: Cluster) -> Instance | None:
+    """The member whose database takes writes, where there are databases."""
+    resource = store.plane.writer(cluster)
+    return next((one for one in store.members(cluster) if one.resource == resource), None) if resource else None
+
+
+def follow(store: Store, cluster: Cluster) -> bool:
+    """The writer becomes the one whose database writes, when nothing is under way that would; whether it was another one."""
+    writes = _writing(store, cluster)
+    if (
+        writes is None
+        or writes.identifier == cluster.writer
+        or cluster.failing_to is not None
+        or cluster.status != "available"
+        or writes.status == "deleting"
+        or not store.plane.ready(cluster)
+    ):
+        return False
+    cluster.writer = writes.identifier
+    store.events.emit("RDS-EVENT-0071", cluster.identifier, clock.now(), tags=cluster.tags, name=writes.identifier)
+    return True
 
 
 def writer_leaves(store: Store, cluster: Cluster, writer: Instance) -> None:
