@@ -38,11 +38,6 @@ def access() -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": "penstock-lab", "AWS_SECRET_ACCESS_KEY": "penstock-lab"}
 
 
-def authorities(lab: Lab) -> Path:
-    """The PEM file of the lab's own authority, which signs the databases' certificates."""
-    return lab.state.pki / "ca.crt"
-
-
 def fingerprint(*parts: Any) -> str:
     """Changes when the chart's files or any of `parts` do."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
@@ -69,8 +64,8 @@ def wait_served(lab: Lab, seconds: float = 30) -> None:
 
 def _settings(lab: Lab, replicas: int | None) -> dict[str, Any]:
     settings: dict[str, Any] = {"aws": {"region": lab.region, "endpointUrl": lab.aws_url, "existingSecret": SECRET}}
-    if authorities(lab).is_file():
-        settings["database"] = {"ca": {"pem": authorities(lab).read_text()}}
+    if lab.database_ca is not None:
+        settings["database"] = {"ca": {"pem": lab.database_ca.read_text()}}
     return settings if replicas is None else settings | {"replicas": replicas}
 
 
@@ -262,7 +257,7 @@ def arrangement(
     }
     if "PENSTOCK_DATABASE_CA" in asked:
         # The volume is the pods'.
-        env["PENSTOCK_DATABASE_CA"] = str(authorities(lab))
+        env["PENSTOCK_DATABASE_CA"] = str(lab.state.database_ca)
     dockerfile = checkout() / "Dockerfile"
     argv = command(container, asked, entrypoint(dockerfile.read_text() if dockerfile.exists() else ""))
     return [*argv, f"--http-port={port}", *args], env, port

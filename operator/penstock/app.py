@@ -103,7 +103,9 @@ class Operator:
         account = Account(options.region)
         prices = self._prices = PriceBook(account if options.live_prices else None)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory, prices)
-        clusters = AuroraClusters(account, cluster, kube, options.rds, options.events_queue, prices)
+        clusters = AuroraClusters(
+            account, cluster, kube, options.rds, options.events_queue, prices, database_ca=options.database_ca
+        )
         self._clusters = clusters
         books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
         kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books)]

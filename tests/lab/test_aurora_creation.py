@@ -65,6 +65,8 @@ def test_every_declared_field_is_in_aws_and_what_aws_chose_is_in_the_status(lab:
     ledger = DeclaredCluster(lab, namespace, EXAMPLE)
     lab.kubectl("wait", "-n", namespace, "--for=condition=Ready", "aurora/ledger", "--timeout=90s")
     ledger.settled()
+    # No database stands behind this one.
+    ledger.wait("Bound", reason="NotProven")
     _holds_what_was_declared(ledger)
     _tells_what_aws_chose(ledger)
     _is_told_as_kstatus_asks(ledger)
@@ -153,6 +155,7 @@ def _is_told_as_kstatus_asks(ledger: DeclaredCluster) -> None:
         "Reconciling": ("False", "NotProgressing"),
         "Stalled": ("False", "NotStalled"),
         "Recoverable": ("True", "RestorePointFresh"),
+        "Bound": ("True", "NotProven"),
     }
     for condition in found.values():
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", condition["lastTransitionTime"])

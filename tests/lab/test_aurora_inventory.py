@@ -40,6 +40,7 @@ def clusters(lab: Lab) -> Iterator[list[DeclaredCluster]]:
     apply_all(lab, found)
     for cluster in found:
         cluster.settled(60).uid = cluster.object["metadata"]["uid"]
+        cluster.wait("Bound")
     yield found
     lab.kubectl("delete", "namespace", "inventory", "--wait=false")
 

@@ -25,6 +25,8 @@ class ConditionType(StrEnum):
     """The forecast of the month's cost is under the budget."""
     RECOVERABLE = "Recoverable"
     """A restore is possible within the recovery point."""
+    BOUND = "Bound"
+    """The connection Secret is there and holds what logs in."""
     PASSED = "Passed"
     """The last run of a drill held its limits."""
 
@@ -82,7 +84,9 @@ class Reason(StrEnum):
     CREDENTIALS_EXPIRED = "CredentialsExpired"
     REFUSED = "Refused"
 
-    # What keeps the operator out of a database.
+    # Bound, and what keeps the operator out of a database.
+    BOUND = "Bound"
+    NOT_PROVEN = "NotProven"
     DATABASE_UNREACHABLE = "DatabaseUnreachable"
     LOGIN_FAILED = "LoginFailed"
     TLS_NOT_VERIFIED = "TLSNotVerified"
@@ -134,7 +138,7 @@ class Condition(StatusModel):
 
     merge_key: ClassVar[str | None] = "type"
     type: ConditionType
-    """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget, Recoverable or, of a drill, Passed."""
+    """Which aspect: Ready, Synced, Reconciling, Stalled, ObjectivesMet, WithinBudget, Recoverable, Bound or, of a drill, Passed."""
     status: ConditionStatus
     """True, False or Unknown."""
     observed_generation: int | None = None

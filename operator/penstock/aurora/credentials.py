@@ -61,13 +61,16 @@ class CredentialReader:
         self._kube = kube
         self._known: dict[tuple[str, ...], _Known] = {}
 
-    async def read(self, desired: Desired, cluster: Cluster) -> Credentials:
-        """What logs in now, as far as is known. Raises Trouble, whose sentence says what keeps the password from being known."""
+    async def read(self, desired: Desired, cluster: Cluster, *, fresh: bool = False) -> Credentials:
+        """What logs in now, as far as is known. fresh: look for a newer version whatever is known.
+
+        Raises Trouble, whose sentence says what keeps the password from being known.
+        """
         secret, reference = cluster.master_secret, desired.spec.password_secret
         if secret is not None:
-            return await self._managed(desired, cluster, secret)
+            return await self._managed(desired, cluster, secret, 0.0 if fresh else CHECKED)
         if reference is not None:
-            return await self._referenced(desired, cluster)
+            return await self._referenced(desired, cluster, 0.0 if fresh else _FRESH)
         sentence = (
             f"The password of cluster {cluster.identifier} is not known: AWS does not manage it, and the spec names no Secret. "
             "Write credentials.managed: true (AWS then makes another password), or credentials.passwordSecretRef."
@@ -80,16 +83,16 @@ class CredentialReader:
             if known.credentials == credentials:
                 known.doubted = True
 
-    def forget(self, desired: Desired) -> None:
+    def forget(self, namespace: str, name: str) -> None:
         """Drop what was read for an object that is gone."""
-        for key in [key for key in self._known if key[:2] == (desired.namespace, desired.name)]:
+        for key in [key for key in self._known if key[:2] == (namespace, name)]:
             del self._known[key]
 
-    async def _managed(self, desired: Desired, cluster: Cluster, secret: MasterSecret) -> Credentials:
+    async def _managed(self, desired: Desired, cluster: Cluster, secret: MasterSecret, seconds: float) -> Credentials:
         known = self._known.setdefault((desired.namespace, desired.name, secret.arn), _Known())
         async with known.guard:
             now = asyncio.get_running_loop().time()
-            if known.credentials is not None and known.holds(now, CHECKED):
+            if known.credentials is not None and known.holds(now, seconds):
                 return known.credentials
             if known.credentials is not None and known.credentials.version == await self._current(desired, secret):
                 return known.take(known.credentials, now)
@@ -119,7 +122,7 @@ class CredentialReader:
                 Meaning.MISSING, Reason.PASSWORD_UNKNOWN, sentence, code=trouble.code, operation=operation
             ) from trouble
 
-    async def _referenced(self, desired: Desired, cluster: Cluster) -> Credentials:
+    async def _referenced(self, desired: Desired, cluster: Cluster, seconds: float) -> Credentials:
         reference = desired.spec.password_secret
         assert reference is not None
         if self._kube is None:
@@ -128,7 +131,7 @@ class CredentialReader:
         known = self._known.setdefault((desired.namespace, desired.name, reference.name, reference.key), _Known())
         async with known.guard:
             now = asyncio.get_running_loop().time()
-            if known.credentials is not None and known.holds(now, _FRESH):
+            if known.credentials is not None and known.holds(now, seconds):
                 return known.credentials
             try:
                 version, content, problem = await password.fetch(self._kube, desired.namespace, reference)

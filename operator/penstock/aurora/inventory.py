@@ -197,6 +197,11 @@ class Inventory:
         found = self._regions.get(region)
         return None if found is None else found.clusters.trouble or found.instances.trouble
 
+    def events(self, region: str, identifier: str) -> tuple[Event, ...]:
+        """The events of a cluster and its instances that were read so far, oldest first. Asks nothing of AWS."""
+        found = self._regions.get(region)
+        return () if found is None else found.log.of(identifier.lower())
+
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
         metrics.INVENTORY_AGE.clear()

@@ -14,13 +14,16 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import costing, ownership
+from penstock.aurora import binding, costing, ownership
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
+from penstock.aurora.binder import Binder
+from penstock.aurora.credentials import CredentialReader
 from penstock.aurora.inventory import Inventory, InventoryCycles
 from penstock.aurora.memory import Memory
 from penstock.aurora.observe import Observer
+from penstock.aurora.proving import Prover
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
@@ -45,7 +48,11 @@ class _Entry:
 
 
 class AuroraClusters:
-    """All AuroraClusters of one operator. cluster: the Kubernetes cluster's id, part of the owner tag. kube: for Secrets; None without a cluster."""
+    """All AuroraClusters of one operator.
+
+    cluster: the Kubernetes cluster's id, part of the owner tag. kube: for Secrets; None without a cluster. database_ca: the PEM file of the
+    authorities that sign the databases' certificates, '' for those that the system trusts.
+    """
 
     name = NAME
     resource = RESOURCE
@@ -58,6 +65,7 @@ class AuroraClusters:
         inventory: InventoryCycles | None = None,
         queue_url: str = "",
         prices: PriceBook | None = None,
+        database_ca: str = "",
     ) -> None:
         self._account = account
         self._prices = prices or PriceBook()
@@ -65,6 +73,11 @@ class AuroraClusters:
         self._inventory = Inventory(account, inventory, queue_url)
         self._observer = Observer(account, self._inventory, kube)
         self._actor = Actor(account, self._inventory)
+        self._wake: Callable[[Key], None] = lambda _: None
+        self._binder: Binder | None = None
+        if kube is not None:
+            prover = Prover(lambda name: self._wake(Key(NAME, *name)))
+            self._binder = Binder(kube, self._inventory, CredentialReader(account, kube), prover, database_ca)
         self._entries: dict[Key, _Entry] = {}
         self._only_printed = False
 
@@ -109,7 +122,10 @@ class AuroraClusters:
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
         self._inventory.watches(self._key(desired), desired.region, desired.identifier)
-        return await self._observer.observe(desired, self._memory(desired), look)
+        observed = await self._observer.observe(desired, self._memory(desired), look)
+        if self._binder is None or self._only_printed:
+            return observed
+        return replace(observed, binding=await self._binder.look(desired, observed, self._memory(desired), look))
 
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
         if self._only_printed:
@@ -118,6 +134,8 @@ class AuroraClusters:
         return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
+        if step.facet == binding.FACET and self._binder is not None:
+            return await self._binder.act(desired, self._memory(desired), step)
         return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
@@ -156,9 +174,12 @@ class AuroraClusters:
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
         self._inventory.forget(key)
+        if self._binder is not None:
+            self._binder.forget(key.namespace, key.name)
 
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose cluster changed on the queue."""
+        self._wake = wake
         await self._inventory.run(wake)
 
     def measure(self) -> None:

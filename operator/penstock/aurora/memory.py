@@ -27,6 +27,8 @@ class Memory:
     kind. met: the first look. password: the master password that the Secret holds; given: the one that AWS has, as far as is known. misses: how often
     in a row AWS failed to tell a facet. doubted: steps of which AWS said that their end is reached already. jitter: spreads the long cycles of a
     thousand clusters.
+    handout: what the connection Secret is to hold. handout_doubted: its password may have become another. handout_reset: when AWS last said so.
+    handout_refused: why the API server did not take the Secret, and until when it rests.
     heir: the writer that the operator itself asked for, until the object names it.
     """
 
@@ -43,6 +45,10 @@ class Memory:
     met: float = NEVER
     password: str | None = field(default=None, repr=False)
     given: str | None = field(default=None, repr=False)
+    handout: Any = field(default=None, repr=False)
+    handout_doubted: bool = False
+    handout_reset: datetime | None = None
+    handout_refused: tuple[tuple[str, str] | None, float] | None = None
     heir: str = ""
     signature: tuple[Any, ...] = ()
     since: datetime | None = None

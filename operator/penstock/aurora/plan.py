@@ -12,7 +12,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from penstock.api.conditions import Reason
-from penstock.aurora import changes, creation, groups, hibernation, removal, scaling, states, topology, versions
+from penstock.aurora import (
+    binding,
+    changes,
+    creation,
+    groups,
+    hibernation,
+    removal,
+    scaling,
+    states,
+    topology,
+    versions,
+)
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
@@ -91,7 +102,9 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
     if cluster.status == "stopped" and not power:
         steps = _stopped(desired, steps, waits, now)
         return rest(steps, observed.held, now, waits, refusals)
-    return rest(_arranged(desired, observed, cluster, steps, waits, now), observed.held, now, waits, refusals)
+    handed, withheld = binding.plan(desired, observed.binding)
+    steps = [*handed, *_arranged(desired, observed, cluster, steps, waits, now)]
+    return rest(steps, observed.held, now, waits, [*refusals, *withheld])
 
 
 def _stopped(desired: Desired, steps: list[Step], waits: list[Wait], now: datetime) -> list[Step]:

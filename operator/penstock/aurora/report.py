@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.conditions import ConditionType, Reason
-from penstock.aurora import hibernation, states
+from penstock.aurora import binding, hibernation, states
 from penstock.aurora.fields import fields
 from penstock.aurora.ownership import Claim, claim, made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
@@ -72,7 +72,12 @@ def report(
         stalled(plan, trouble),
         *_recoverable(desired, status, observed, cluster if ours else None, now),
     )
+    bound = binding.condition(desired, status, observed.binding if observed is not None else None)
+    told = (*told, bound) if bound is not None else told
     found = fields(desired, status, observed, cluster if ours else None, claimed is Claim.ADOPT, now)
+    handed = binding.told(desired, status, observed.binding if observed is not None else None)
+    if handed is not None:
+        found["binding"] = handed
     planned = plan.as_status()
     if planned is not None:
         found["plan"] = planned
@@ -80,7 +85,9 @@ def report(
     # What the spec itself asks for is no warning.
     asked = (Reason.STOPPING, Reason.STOPPED, Reason.HIBERNATING) if hibernation.stopped(desired, now) else ()
     worth = (n for n in notes(status, ready, plan, trouble) if n.reason not in asked)
-    return Report(told, found, (*changed, *worth), _again(desired, plan, ready, now))
+    unbound = _unbound(status, bound)
+    again = min([_again(desired, plan, ready, now), *_bind_again(observed)])
+    return Report(told, found, (*changed, *worth, *unbound), again)
 
 
 def _ready(
@@ -262,6 +269,21 @@ def _writer_changed(
     why = "as the operator asked" if asked else "which the operator did not ask for; its events in RDS say why"
     sentence = f"Writer of {cluster.identifier} is now {cluster.writer} (was {before}), {why}."
     return (Note("WriterChanged", sentence, warning=not asked, action="Failover"),)
+
+
+def _unbound(status: Mapping[str, Any], now: Condition | None) -> tuple[Note, ...]:
+    """Told once, when it begins: what keeps the Secret from being handed out. A refusal of the plan is told as such."""
+    before = conditions.find(status, ConditionType.BOUND) or {}
+    if now is None or now.status is not False or now.reason == Reason.ALREADY_EXISTS:
+        return ()
+    same = before.get("status") == "False" and before.get("reason") == now.reason
+    return () if same else (Note(now.reason, now.message, warning=True, action="Bind"),)
+
+
+def _bind_again(observed: Observed | None) -> tuple[float, ...]:
+    """Seconds until another look at the connection Secret is worth it."""
+    again = observed.binding.again if observed is not None and observed.binding is not None else None
+    return (max(1.0, again),) if again is not None else ()
 
 
 def _again(desired: Desired, plan: Plan, ready: Condition, now: datetime) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
@@ -136,6 +137,48 @@ class Password:
         return Refusal(reason, self.problem, again=10.0)
 
 
+class Stand(StrEnum):
+    """What stands in Kubernetes under the Secret's name."""
+
+    ABSENT = "Absent"
+    OURS = "Ours"
+    GOING = "Going"
+    """The Secret of an earlier object of this name, which Kubernetes still has to remove."""
+    FOREIGN = "Foreign"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the last attempt to log in came to. reason, sentence: why it failed. failures: in a row, of these very credentials."""
+
+    proven: bool
+    reason: str = ""
+    sentence: str = ""
+    failures: int = 0
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What was seen of the Secret and its proof; nothing of its content.
+
+    changed: the keys whose value is not as wanted; none when it is current. edited: somebody else wrote what stands there. proof: None while no
+    attempt has ended, and where provable is False: nobody here speaks the engine's protocol. problem: a reason and a sentence when the content cannot
+    be known or the Secret cannot be written. again: seconds until another look is worth it.
+    """
+
+    stand: Stand
+    changed: tuple[str, ...] = ()
+    edited: bool = False
+    proof: Proof | None = None
+    provable: bool = True
+    problem: tuple[str, str] | None = None
+    again: float | None = None
+
+    @property
+    def current(self) -> bool:
+        return self.stand is Stand.OURS and not self.changed
+
+
 @dataclass(frozen=True)
 class Observed:
     """What was seen of the cluster. A facet that is None was not read, and the plan decides nothing about it.
@@ -144,7 +187,8 @@ class Observed:
     the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name. groups: our parameter groups, by
     (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
     none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by summary. age: seconds since
-    the account was last read. unread: reason and sentence of each facet that may not be read.
+    the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
+    connection Secret.
     """
 
     cluster: Cluster | None = None
@@ -162,3 +206,4 @@ class Observed:
     held: Mapping[str, Held] = field(default_factory=dict)
     age: float = 0.0
     unread: tuple[tuple[str, str], ...] = ()
+    binding: Binding | None = None

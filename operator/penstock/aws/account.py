@@ -42,8 +42,9 @@ LIMITS: dict[str, Limit] = {
     # RDS guide, "Throttling of RDS API requests": 12 requests/s an account and region, shared by every tool. No minute of ours has more than
     # 30 + 60 × 5.5 = 360 requests, which is half; a quarter of the burst is kept for writes and for whoever waits.
     "rds": Limit(rate=5.5, burst=30),
-    # Secrets Manager quotas: 50 writes/s; EC2 API throttling: buckets that refill by 10 describes/s. Each is shared in an account.
-    "secretsmanager": Limit(rate=10, burst=20),
+    # Secrets Manager quotas: 10,000 DescribeSecret and GetSecretValue/s together; a thousand clusters ask some eleven times.
+    "secretsmanager": Limit(rate=50, burst=100),
+    # EC2 API throttling: buckets that refill by 10 describes/s, shared in an account.
     "ec2": Limit(rate=5, burst=20),
     # CloudWatch quotas: 50 GetMetricData a second, shared by every dashboard of the account.
     "cloudwatch": Limit(rate=5, burst=10),

@@ -25,6 +25,7 @@ FAILOVER_COMPLETED = "RDS-EVENT-0071"
 FAILOVER_SAME_ZONE = "RDS-EVENT-0072"
 FAILOVER_CROSS_ZONE = "RDS-EVENT-0073"
 RESTARTED_BY_AWS = "RDS-EVENT-0153"
+PASSWORD_RESET = "RDS-EVENT-0016"  # noqa: S105 - an event's number
 # DescribeEvents gives no id, only the wording: Aurora guide, "Amazon RDS event categories and event messages for Aurora". The longer beginning first.
 _CLUSTER_MESSAGES = (
     ("cluster failover failed", FAILOVER_FAILED),
@@ -38,7 +39,7 @@ _CLUSTER_MESSAGES = (
     ("db cluster started", "RDS-EVENT-0151"),
     ("db cluster created", "RDS-EVENT-0170"),
     ("db cluster deleted", "RDS-EVENT-0171"),
-    ("reset master credentials", "RDS-EVENT-0016"),
+    ("reset master credentials", PASSWORD_RESET),
     ("database cluster engine version has been upgraded", "RDS-EVENT-0173"),
     ("database cluster is in a state that cannot be upgraded", "RDS-EVENT-0174"),
     ("database cluster engine major version has been upgraded", "RDS-EVENT-0176"),
