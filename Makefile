@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # Packages of the checkout that are linted and formatted.
-SOURCES := operator lab tests bench
+SOURCES := operator lab tests bench manifests/samples
 # make test PYTEST="-x -k index" narrows a run.
 PYTEST ?=
 LAB ?= default

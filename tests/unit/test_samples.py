@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
 from penstock.api.parsing import parse
+from penstock.aurora.binding import secret_name
 
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 NUMBERS = {"Three": 3, "Four": 4}
@@ -45,3 +47,17 @@ def test_every_secret_that_a_sample_names_comes_with_it() -> None:
             reference = (manifest.get("spec") or {}).get("credentials", {}).get("passwordSecretRef")
             if reference:
                 assert reference["key"] in secrets[reference["name"]], path.name
+
+
+def test_the_sample_application_mounts_the_secret_of_the_sample_cluster_with_the_client_that_is_pinned() -> None:
+    (deployment,) = documents(SAMPLES / "app" / "deployment.yaml")
+    (cluster,) = documents(SAMPLES / "ledger.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    (volume,) = pod["volumes"]
+    assert volume["secret"]["secretName"] == secret_name(cluster["metadata"]["name"])
+    (container,) = pod["containers"]
+    env = {v["name"]: v["value"] for v in container["env"]}
+    (mount,) = container["volumeMounts"]
+    assert mount["mountPath"] == f"{env['SERVICE_BINDING_ROOT']}/{env['BINDING']}"
+    dockerfile = (SAMPLES / "app" / "Dockerfile").read_text()
+    assert f'"psycopg[binary]=={psycopg.__version__}"' in dockerfile
