@@ -10,7 +10,7 @@ PYTEST ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers requirements clean
+.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers bench-advice requirements clean
 
 # Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
 again = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(1); }
@@ -86,6 +86,9 @@ bench-clusters: controlplane ## the same of Aurora clusters, and what they cost 
 
 bench-failovers: controlplane ## measure failovers of the lab's Aurora: commits lost, outages, connections (about 15 minutes)
 	@$(BIN)/python bench/failovers.py --out bench/results/failovers.json
+
+bench-advice: setup ## hold the advisor against trying everything, 10,000 clusters and 10,000 tables (about 5 minutes)
+	@$(BIN)/python bench/advice.py
 
 requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt

@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import sys
+from decimal import Decimal
 from typing import Any, Literal
 
 import click
@@ -280,6 +281,59 @@ def cost(namespace: str, selector: str, label: str, output: str) -> None:
         asyncio.run(costs(namespace, selector, label, output))
     except KubeError as error:
         raise click.ClickException(str(error)) from error
+
+
+class _Dollars(click.ParamType[Decimal]):
+    """An amount of US dollars."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        text = str(value)
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,4})?", text):
+            self.fail(
+                f'{text!r} is no amount of US dollars; write digits alone, for example "80" or "79.50".', param, ctx
+            )
+        return Decimal(text)
+
+
+@main.command()
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(allow_dash=True),
+    help="Manifests; - is standard input.",
+)
+@click.option(
+    "--budget", type=_Dollars(), help="US dollars a month at most. Default: spec.cost.monthlyBudget, or none."
+)
+@click.option("--storage-budget", type=_Dollars(), help="US dollars a month at most for storage alone.")
+@click.option("--region", type=_REGION, default=_region, show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1")
+@click.option("-o", "--output", default="text", type=click.Choice(["text", "json"]), show_default=True)
+@click.pass_context
+def advise(ctx: click.Context, /, **options: Any) -> None:
+    """Print which shapes keep the objectives of manifests within a budget, before anything exists.
+
+    Asks neither AWS nor a Kubernetes cluster: the load is what spec.cost.expectedUsage tells, the prices are the bundled ones.
+    Exit status: 0 something fits, 3 nothing does, 1 error, 2 wrong usage.
+    """
+    from datetime import UTC, datetime
+
+    from penstock.advise import advise as answer
+
+    ctx.exit(
+        answer(
+            options["files"],
+            options["region"],
+            options["budget"],
+            options["storage_budget"],
+            options["output"],
+            datetime.now(UTC).date(),
+        )
+    )
 
 
 if __name__ == "__main__":

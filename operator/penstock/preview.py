@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -23,6 +21,7 @@ from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Invalid, Kind, Look, Object
 from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.plan import Effect, Plan, Step, When, monthly_delta
+from penstock.manifests import manifests
 
 NOTHING, FAILED, CHANGES = 0, 1, 2
 _SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
@@ -41,7 +40,7 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
     results: list[dict[str, Any]] = []
     code = NOTHING
     try:
-        for source, manifest in _manifests(files):
+        for source, manifest in manifests(files, _KINDS):
             if isinstance(manifest, Problem):
                 results.append({"object": source, "problems": [str(manifest)]})
                 continue
@@ -131,47 +130,6 @@ def _annotations(known: Any, written: Any) -> Any:
     if written and not isinstance(written, dict):
         return written
     return {**(known or {}), **(written or {})}
-
-
-def _manifests(files: Sequence[str]) -> Iterator[tuple[str, Object | Problem]]:
-    for name in files:
-        try:
-            documents = list(yaml.safe_load_all(_text(name)))
-        except OSError as error:
-            yield name, Problem("", f"cannot be read ({error.strerror}): name a file, or - for standard input")
-            continue
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            yield name, Problem("", f"is no YAML: {' '.join(str(error).split())}")
-            continue
-        found = False
-        for document in documents:
-            if document is None:
-                continue
-            items = document.get("items", [document]) if isinstance(document, dict) else [document]
-            if not isinstance(items, list):
-                yield name, Problem("items", "is no Kubernetes object: write a list of objects, each with a dash")
-                found = True
-                continue
-            for item in items:
-                if (
-                    not isinstance(item, dict)
-                    or not isinstance(item.get("metadata"), dict)
-                    or "name" not in item["metadata"]
-                ):
-                    yield name, Problem("", "is no Kubernetes object: it needs apiVersion, kind and metadata.name")
-                    found = True
-                elif item.get("kind") in _KINDS:
-                    found = True
-                    yield name, item
-        if not found:
-            yield name, Problem("", f"holds no {' or '.join(_KINDS)}")
-
-
-def _text(name: str) -> str:
-    """A manifest's text; raises OSError and UnicodeDecodeError."""
-    if name == "-":
-        return sys.stdin.read()
-    return Path(name).read_text(encoding="utf-8")
 
 
 def _as_json(result: dict[str, Any]) -> dict[str, Any]:

@@ -7,39 +7,23 @@ Limits are those of the CloudWatch API reference (GetMetricData): 500 queries a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from penstock.api.conditions import Reason
 from penstock.aws.account import Account
+from penstock.aws.series import Point, Query
 from penstock.engine import metrics
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.queue import Priority
+
+__all__ = ["BATCH", "Metrics", "Point", "Query"]
 
 BATCH: Final = 500
 """Metrics a call."""
 _OPERATION = "GetMetricData"
 # Endless pages are a defect of the endpoint: 1,000 of them are 100 million values.
 _PAGES = 1000
-
-
-@dataclass(frozen=True)
-class Query:
-    """One statistic of one metric. dimensions: (name, value) pairs. stat: Sum, Average, Maximum, p95 and so on. period: seconds, a multiple of 60."""
-
-    namespace: str
-    metric: str
-    dimensions: tuple[tuple[str, str], ...]
-    stat: str
-    period: int
-
-
-class Point(NamedTuple):
-    """The value of a period that begins at time (UTC)."""
-
-    time: datetime
-    value: float
 
 
 class Metrics:
