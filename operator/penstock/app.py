@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock import handlers
+from penstock.advice.asking import DAY
 from penstock.aurora.inventory import InventoryCycles as RdsCycles
 from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
@@ -42,7 +43,8 @@ class Options:
     """What `penstock run` was told. cluster: '' means the uid of the namespace kube-system. Cycles are in seconds.
 
     events_queue: the URL of an SQS queue with RDS events, '' without. database_ca: the PEM file of the authorities that sign the databases'
-    certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read.
+    certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read. advice_every: seconds between two
+    looks at the metrics of an object, 0 for none.
     """
 
     region: str
@@ -61,6 +63,7 @@ class Options:
     events_queue: str = ""
     database_ca: str = ""
     live_prices: bool = True
+    advice_every: float = DAY
 
 
 class Operator:
@@ -72,7 +75,7 @@ class Operator:
         self._watches: handlers.Watches | None = None
         self._leading = False
         self._loop: Loop | None = None
-        self._clusters: AuroraClusters | None = None
+        self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
         self._prices: PriceBook | None = None
 
@@ -102,11 +105,18 @@ class Operator:
         options = self._options
         account = Account(options.region)
         prices = self._prices = PriceBook(account if options.live_prices else None)
-        tables = DynamoTables(account, cluster, options.cycles, options.inventory, prices)
+        tables = DynamoTables(account, cluster, options.cycles, options.inventory, prices, options.advice_every)
         clusters = AuroraClusters(
-            account, cluster, kube, options.rds, options.events_queue, prices, database_ca=options.database_ca
+            account,
+            cluster,
+            kube,
+            options.rds,
+            options.events_queue,
+            prices,
+            database_ca=options.database_ca,
+            advice_every=options.advice_every,
         )
-        self._clusters = clusters
+        self._measured = (tables, clusters)
         books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
         kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books)]
         recorder = Recorder(kube, self._identity())
@@ -207,8 +217,8 @@ class Operator:
         metrics.QUEUE_OVERDUE.set(loop.queue.overdue)
         metrics.QUEUE_OLDEST.set(loop.queue.oldest_wait)
         loop.store.measure()
-        if self._clusters is not None:
-            self._clusters.measure()
+        for kind in self._measured:
+            kind.measure()
         for part in (self._books, self._prices):
             if part is not None:
                 part.measure()

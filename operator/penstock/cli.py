@@ -180,6 +180,14 @@ def _region() -> str:
     envvar="PENSTOCK_LIVE_PRICES",
     help="Read AWS's price list once a day and region, or use the prices that come with the operator.",
 )
+@click.option(
+    "--advice-every",
+    type=click.FloatRange(min=0),
+    default=86400.0,
+    show_default=True,
+    envvar="PENSTOCK_ADVICE_SECONDS",
+    help="Seconds between two looks at the metrics of an object, for status.advice; 0: none are read.",
+)
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
@@ -209,6 +217,7 @@ def run(**options: Any) -> None:
         events_queue=options["events_queue"],
         database_ca=options["database_ca"],
         live_prices=options["live_prices"],
+        advice_every=options["advice_every"],
     )
 
     async def operate() -> int:

@@ -93,7 +93,9 @@ def told(found: Findings, known: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _alike(fresh: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    before, after = known.get("items") or (), fresh.get("items") or ()
+    before, after = known.get("items") or [], fresh.get("items") or []
+    if not isinstance(before, list) or not all(isinstance(item, Mapping) for item in before):
+        return False
     if [_shape(i) for i in before] != [_shape(i) for i in after] or known.get("notes", []) != fresh.get("notes", []):
         return False
     if not after and known.get("summary") != fresh.get("summary"):

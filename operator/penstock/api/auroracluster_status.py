@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from penstock.api.advice import AdviceStatus
 from penstock.api.conditions import Condition
 from penstock.api.cost import CostStatus
 from penstock.api.hibernation import HibernationStatus
@@ -232,6 +233,8 @@ class AuroraClusterStatus(StatusModel):
     """The objectives."""
     cost: CostStatus | None = None
     """Money."""
+    advice: AdviceStatus | None = None
+    """The cheaper shape that keeps the objectives, from the metrics of the last two weeks."""
     binding: BindingStatus | None = None
     """The Secret that applications mount."""
     final_snapshot: FinalSnapshot | None = None

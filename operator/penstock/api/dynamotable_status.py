@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock.api.advice import AdviceStatus
 from penstock.api.conditions import Condition
 from penstock.api.cost import CostStatus
 from penstock.api.model import StatusModel, Timestamp
@@ -108,6 +109,8 @@ class DynamoTableStatus(StatusModel):
     """The restore that made this table."""
     cost: CostStatus | None = None
     """Money."""
+    advice: AdviceStatus | None = None
+    """The cheaper shape that keeps the objectives, from the metrics of the last two weeks."""
     plan: PlanStatus | None = None
     """What the operator would do next."""
     final_backup: FinalBackup | None = None

@@ -22,6 +22,7 @@ _KEPT = (
     "failovers",
     "objectives",
     "cost",
+    "advice",
     "binding",
     "lag",
     "lastReconcileAt",

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from penstock.advice.asking import DAY, Advisor, Series, Standing, Subject, due
+from penstock.advice.report import Findings
 from penstock.api import meta
 from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import binding, costing, ownership
+from penstock.aurora import advising, binding, costing, ownership
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -28,7 +34,7 @@ from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
 from penstock.cost.book import PriceBook
-from penstock.engine import conditions, hibernation
+from penstock.engine import conditions, hibernation, metrics
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
 from penstock.engine.owners import owner
@@ -41,6 +47,8 @@ RESOURCE = Resource(meta.GROUP, meta.VERSION, "auroraclusters")
 @dataclass
 class _Entry:
     memory: Memory = field(default_factory=Memory)
+    advice: Standing = field(default_factory=Standing)
+    seen: tuple[Desired, Observed] | None = None
     uid: str = ""
     generation: int = -1
     parsed: AuroraCluster | None = None
@@ -51,7 +59,8 @@ class AuroraClusters:
     """All AuroraClusters of one operator.
 
     cluster: the Kubernetes cluster's id, part of the owner tag. kube: for Secrets; None without a cluster. database_ca: the PEM file of the
-    authorities that sign the databases' certificates, '' for those that the system trusts.
+    authorities that sign the databases' certificates, '' for those that the system trusts. advice_every: seconds between two looks at the metrics of
+    a cluster, 0 for none.
     """
 
     name = NAME
@@ -66,6 +75,7 @@ class AuroraClusters:
         queue_url: str = "",
         prices: PriceBook | None = None,
         database_ca: str = "",
+        advice_every: float = DAY,
     ) -> None:
         self._account = account
         self._prices = prices or PriceBook()
@@ -79,6 +89,7 @@ class AuroraClusters:
             prover = Prover(lambda name: self._wake(Key(NAME, *name)))
             self._binder = Binder(kube, self._inventory, CredentialReader(account, kube), prover, database_ca)
         self._entries: dict[Key, _Entry] = {}
+        self._advisor = Advisor(account, advice_every, self._due)
         self._only_printed = False
 
     def look_always(self) -> None:
@@ -122,6 +133,8 @@ class AuroraClusters:
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
         self._inventory.watches(self._key(desired), desired.region, desired.identifier)
+        if look.fresh:
+            self._entries[self._key(desired)].advice.due = 0.0
         observed = await self._observer.observe(desired, self._memory(desired), look)
         if self._binder is None or self._only_printed:
             return observed
@@ -153,7 +166,7 @@ class AuroraClusters:
             self._inventory.trouble(desired.region),
             failover_asked=bool(memory.heir and cluster and cluster.writer == memory.heir),
         )
-        return self._with_cost(report, obj, desired, outcome, now)
+        return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or not costing.whole(observed):
@@ -171,6 +184,29 @@ class AuroraClusters:
             known = estimates.told(found, status, desired.generation)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
+    def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
+        entry = self._entries[self._key(desired)]
+        if outcome.observed is not None:
+            entry.seen = (desired, outcome.observed)
+        known = (obj.get("status") or {}).get("advice")
+        told = entry.advice.status(known, desired.generation)
+        return replace(report, fields={**report.fields, "advice": told}) if told else report
+
+    def _due(self) -> Iterator[Subject]:
+        """Objects whose metrics are to be asked for."""
+        now = time.monotonic()
+        for key, entry in list(self._entries.items()):
+            if entry.seen is None or not due(entry.advice, entry.seen[0].generation, now):
+                continue
+            desired, observed = entry.seen
+            queries = advising.queries(desired, observed)
+            if queries:
+                answer = partial(self._advise, desired, observed)
+                yield Subject(key, desired.region, desired.generation, entry.advice, queries, answer)
+
+    def _advise(self, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
+        return advising.findings(desired, observed, series, now, self._prices.of(desired.region))
+
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
         self._inventory.forget(key)
@@ -180,11 +216,13 @@ class AuroraClusters:
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose cluster changed on the queue."""
         self._wake = wake
-        await self._inventory.run(wake)
+        await asyncio.gather(self._inventory.run(wake), self._advisor.run(wake))
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
         self._inventory.measure()
+        saving = sum((e.advice.saving for e in self._entries.values()), Decimal(0))
+        metrics.ADVICE_SAVING.labels(NAME).set(float(saving))
 
     def _entry(self, obj: Object) -> _Entry:
         metadata = obj["metadata"]

@@ -16,14 +16,14 @@ from penstock.engine.plan import Plan, Refusal
 
 def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate:
     """What the table costs a month as it is declared; what the spec leaves unmanaged is counted as AWS has it."""
-    return _estimate(desired, rates.declared(desired.spec, _running(desired, observed)), catalogue, today)
+    return _estimate(desired, rates.declared(desired.spec, running(desired, observed)), catalogue, today)
 
 
 def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
     """The plan with what each step adds to the cost of a month, in the order in which they run."""
     if not plan.steps:
         return plan
-    shape = _running(desired, observed)
+    shape = running(desired, observed)
     before = _estimate(desired, shape, catalogue, today) if shape is not None else None
     steps = []
     for step in plan.steps:
@@ -36,7 +36,7 @@ def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogu
     return replace(plan, steps=tuple(steps))
 
 
-def _running(desired: Desired, observed: Observed) -> TableShape | None:
+def running(desired: Desired, observed: Observed) -> TableShape | None:
     """The shape of the table that is there and ours."""
     table = observed.table
     if table is None or unread(desired, observed) or isinstance(claim(desired, observed), Refusal):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from penstock.advice.asking import DAY, Advisor, Series, Standing, Subject, due
+from penstock.advice.report import Findings
 from penstock.api import meta
 from penstock.api.conditions import ConditionType
 from penstock.api.dynamotable import DynamoTable
@@ -19,7 +24,7 @@ from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
 from penstock.cost.book import PriceBook
-from penstock.dynamo import costing, ownership
+from penstock.dynamo import advising, costing, ownership
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
 from penstock.dynamo.act import Actor
@@ -27,7 +32,7 @@ from penstock.dynamo.inventory import Inventory, InventoryCycles, Known
 from penstock.dynamo.memory import Memory
 from penstock.dynamo.observe import Cycles, Observer
 from penstock.dynamo.state import Desired, Observed
-from penstock.engine import conditions
+from penstock.engine import conditions, metrics
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Resource
@@ -43,6 +48,8 @@ RESOURCE = Resource(meta.GROUP, meta.VERSION, "dynamotables")
 @dataclass
 class _Entry:
     memory: Memory = field(default_factory=Memory)
+    advice: Standing = field(default_factory=Standing)
+    seen: tuple[Desired, Observed] | None = None
     uid: str = ""
     generation: int = -1
     parsed: DynamoTable | None = None
@@ -64,6 +71,7 @@ class DynamoTables:
         cycles: Cycles | None = None,
         inventory: InventoryCycles | None = None,
         prices: PriceBook | None = None,
+        advice_every: float = DAY,
     ) -> None:
         self._account = account
         self._prices = prices or PriceBook()
@@ -72,6 +80,7 @@ class DynamoTables:
         self._actor = Actor(account)
         self._inventory = Inventory(account, inventory or InventoryCycles())
         self._entries: dict[Key, _Entry] = {}
+        self._advisor = Advisor(account, advice_every, self._due)
         self._only_printed = False
 
     def look_always(self) -> None:
@@ -116,6 +125,8 @@ class DynamoTables:
         return not status.get("tableArn") and not status.get("restore")
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
+        if look.fresh:
+            self._entries[self._key(desired)].advice.due = 0.0
         return await self._observer.observe(desired, self._memory(desired), look)
 
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
@@ -129,7 +140,7 @@ class DynamoTables:
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         report = reporting.report(obj, desired, outcome, now, self._observer.next_look())
-        return self._with_cost(report, obj, desired, outcome, now)
+        return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or observed.partial:
@@ -148,6 +159,29 @@ class DynamoTables:
             known = estimates.told(found, status, desired.generation)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
+    def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
+        entry = self._entries[self._key(desired)]
+        if outcome.observed is not None:
+            entry.seen = (desired, outcome.observed)
+        known = (obj.get("status") or {}).get("advice")
+        told = entry.advice.status(known, desired.generation)
+        return replace(report, fields={**report.fields, "advice": told}) if told else report
+
+    def _due(self) -> Iterator[Subject]:
+        """Objects whose metrics are to be asked for."""
+        now = time.monotonic()
+        for key, entry in list(self._entries.items()):
+            if entry.seen is None or not due(entry.advice, entry.seen[0].generation, now):
+                continue
+            desired, observed = entry.seen
+            queries = advising.queries(desired, observed)
+            if queries:
+                answer = partial(self._advise, desired, observed)
+                yield Subject(key, desired.region, desired.generation, entry.advice, queries, answer)
+
+    def _advise(self, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
+        return advising.findings(desired, observed, series, now, self._prices.of(desired.region))
+
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
 
@@ -156,6 +190,7 @@ class DynamoTables:
         await asyncio.gather(
             self._cycle(self._inventory.list_once, self._inventory.next_listing, wake),
             self._cycle(self._inventory.tags_once, self._inventory.next_tags, wake),
+            self._advisor.run(wake),
         )
 
     async def _cycle(self, read: Any, pause: Callable[[], float], wake: Callable[[Key], None]) -> None:
@@ -181,8 +216,17 @@ class DynamoTables:
             entry = self._entries[key] = _Entry(uid=metadata["uid"])
         return entry
 
+    def measure(self) -> None:
+        """Set the metrics; to be called before they are read."""
+        saving = sum((e.advice.saving for e in self._entries.values()), Decimal(0))
+        metrics.ADVICE_SAVING.labels(NAME).set(float(saving))
+
     def _memory(self, desired: Desired) -> Memory:
-        return self._entries[Key(NAME, desired.namespace, desired.name)].memory
+        return self._entries[self._key(desired)].memory
+
+    @staticmethod
+    def _key(desired: Desired) -> Key:
+        return Key(NAME, desired.namespace, desired.name)
 
     @staticmethod
     def _parse(obj: Object) -> DynamoTable:

@@ -58,6 +58,11 @@ BUDGET_SPENT = Gauge(
 )
 BUDGET_HELD = Gauge("penstock_budget_held_objects", "Objects whose plan a CostBudget holds.", ["namespace", "budget"])
 OBJECTS = Gauge("penstock_objects", "Objects by kind and readiness.", ["kind", "ready"])
+ADVICE_SAVING = Gauge(
+    "penstock_advice_saving_usd",
+    "What the best advice for every object would save a month, together, in US dollars.",
+    ["kind"],
+)
 LEADER = Gauge("penstock_leader", "1 while this process holds the Lease.")
 WATCH_AGE = Gauge("penstock_watch_event_age_seconds", "Time since the watch last told of any object.")
 ECHO_AGE = Gauge(

@@ -1,0 +1,157 @@
+"""Asks CloudWatch, once a day for every object and for many at a time, and hands each object's metrics to whoever advises.
+
+GetMetricData costs $0.01 for each 1,000 metrics, and once more for each page: batches are so small that an answer is one page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from penstock.advice.measures import WINDOW
+from penstock.advice.report import Findings, told
+from penstock.aws.account import Account
+from penstock.aws.cloudwatch import BATCH, Metrics
+from penstock.aws.series import Point, Query
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.kind import Key
+from penstock.engine.queue import Priority
+
+log = logging.getLogger(__name__)
+
+DAY: Final = 86_400.0
+# Seconds between two looks at who is due: a new object is asked for within this.
+TICK: Final = 15.0
+# Values that CloudWatch puts on a page (API reference, GetMetricData).
+_VALUES = 100_800
+# Seconds until another try: a denial is mended by people, throttling by itself.
+_LATER: Final = {Meaning.DENIED: 3600.0}
+_SOON = 600.0
+
+Series = Mapping[Query, Sequence[Point]]
+
+
+@dataclass
+class Standing:
+    """What is known of one object's advice.
+
+    due: when it is asked for again, by the monotonic clock. asked: the generation of the spec that was asked for last; generation: the one for which
+    there is an answer.
+    """
+
+    due: float = 0.0
+    asked: int = -1
+    generation: int = -1
+    found: Findings | None = None
+
+    @property
+    def saving(self) -> Decimal:
+        return self.found.saving if self.found is not None else Decimal(0)
+
+    def status(self, known: Mapping[str, Any] | None, generation: int) -> dict[str, Any] | None:
+        """status.advice: what stands there until this very spec was advised on."""
+        if self.found is None or self.generation != generation:
+            return dict(known) if known else None
+        return told(self.found, known)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object that is due. answer: takes its metrics, or why there are none, and says what is advised."""
+
+    key: Key
+    region: str
+    generation: int
+    standing: Standing
+    queries: tuple[Query, ...]
+    answer: Callable[[Series, datetime], Findings] = field(repr=False)
+
+
+class Advisor:
+    """every: seconds between two looks at an object; 0 for none at all. subjects: those that are due."""
+
+    def __init__(self, account: Account, every: float, subjects: Callable[[], Iterable[Subject]]) -> None:
+        self._metrics = Metrics(account)
+        self._every = every
+        self._subjects = subjects
+
+    async def run(self, wake: Callable[[Key], None]) -> None:
+        """Ask for ever; wake(key) puts an object whose advice may be another on the queue."""
+        if self._every <= 0:
+            await asyncio.Event().wait()
+        while True:
+            await asyncio.sleep(TICK * random.uniform(0.8, 1.2))
+            try:
+                await self.once(wake, datetime.now(UTC))
+            except Exception:
+                log.exception("advice was not looked for")
+
+    async def once(self, wake: Callable[[Key], None], now: datetime) -> None:
+        """Ask for all that are due."""
+        waiting: dict[tuple[str, int], list[Subject]] = defaultdict(list)
+        for subject in self._subjects():
+            subject.standing.asked = subject.generation
+            waiting[subject.region, subject.queries[0].period].append(subject)
+        for (region, period), subjects in waiting.items():
+            for batch in _batches(subjects, period):
+                await self._ask(region, batch, now, wake)
+
+    async def _ask(self, region: str, batch: Sequence[Subject], now: datetime, wake: Callable[[Key], None]) -> None:
+        end = now.replace(minute=0, second=0, microsecond=0)
+        queries = [query for subject in batch for query in subject.queries]
+        try:
+            series: Series = await self._metrics.read(region, queries, end - WINDOW, end, priority=Priority.BACKGROUND)
+        except Trouble as trouble:
+            log.info("no metrics were read for advice: %s", trouble.sentence)
+            for subject in batch:
+                subject.standing.due = time.monotonic() + _LATER.get(trouble.meaning, _SOON)
+                if trouble.meaning is Meaning.DENIED:
+                    self._take(subject, Findings("", why=f"Nothing is advised: {trouble.sentence}"), wake)
+            return
+        for subject in batch:
+            subject.standing.due = time.monotonic() + self._every * random.uniform(0.95, 1.05)
+            try:
+                found = subject.answer(series, end)
+            except Exception:
+                # An object must never keep the others from their advice.
+                log.exception("no advice for %s", subject.key)
+                continue
+            self._take(subject, found, wake)
+            # A search takes tens of milliseconds; others must run in between.
+            await asyncio.sleep(0)
+
+    @staticmethod
+    def _take(subject: Subject, found: Findings, wake: Callable[[Key], None]) -> None:
+        standing = subject.standing
+        changed = standing.found is None or standing.found != found or standing.generation != subject.generation
+        standing.found, standing.generation = found, subject.generation
+        if changed:
+            wake(subject.key)
+
+
+def _batches(subjects: Sequence[Subject], period: int) -> Iterable[list[Subject]]:
+    """So many at a time that the answer is one page of one call; an object alone may be more."""
+    most = min(BATCH, _VALUES // (int(WINDOW.total_seconds()) // period))
+    batch: list[Subject] = []
+    size = 0
+    for subject in subjects:
+        if batch and size + len(subject.queries) > most:
+            yield batch
+            batch, size = [], 0
+        batch.append(subject)
+        size += len(subject.queries)
+    if batch:
+        yield batch
+
+
+def due(standing: Standing, generation: int, now: float) -> bool:
+    """Whether an object is to be asked for: its day is over, or its spec is another than the one that was advised on."""
+    return now >= standing.due or (standing.found is not None and standing.asked != generation)
