@@ -14,12 +14,15 @@ from typing import Any
 
 from penstock import handlers
 from penstock.advice.asking import DAY
+from penstock.aurora.credentials import CredentialReader
 from penstock.aurora.inventory import InventoryCycles as RdsCycles
 from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
 from penstock.budget.books import Books
 from penstock.budget.kind import CostBudgets
 from penstock.cost.book import PriceBook
+from penstock.drill.kind import FailoverDrills
+from penstock.drilling import DrilledClusters
 from penstock.dynamo.inventory import InventoryCycles
 from penstock.dynamo.kind import DynamoTables
 from penstock.dynamo.observe import Cycles
@@ -31,6 +34,7 @@ from penstock.engine.lease import LeadershipLost, Lease
 from penstock.engine.loop import Loop
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
+from penstock.proof.drillbook import DrillBook
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +122,11 @@ class Operator:
         )
         self._measured = (tables, clusters)
         books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
-        kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books)]
+        drilled = DrilledClusters(
+            lambda key: loop.store.get(key), clusters, CredentialReader(account, kube), kube, options.database_ca
+        )
+        drills = FailoverDrills(account, drilled, DrillBook(), kube)
+        kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books), drills]
         recorder = Recorder(kube, self._identity())
         loop = self._loop = Loop(kube, kinds, recorder, gate=books, workers=options.workers)
         books.attach(loop.store, lambda key, delay: loop.queue.add(key, delay, Priority.NORMAL))
@@ -136,6 +144,7 @@ class Operator:
             asyncio.create_task(tables.watch(wake), name="inventory"),
             asyncio.create_task(clusters.watch(wake), name="clusters"),
             asyncio.create_task(prices.run(), name="prices"),
+            asyncio.create_task(drills.watch(wake), name="drills"),
         }
         if lease is not None:
             tasks.add(asyncio.create_task(lease.keep(), name="lease"))

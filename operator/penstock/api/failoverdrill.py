@@ -24,7 +24,7 @@ MAX_WRITERS: Final = 32
 _WRITERS = between(
     1,
     MAX_WRITERS,
-    "must be from 1 to 32: each writer keeps one connection to the writer endpoint and commits without pause",
+    "must be from 1 to 32: each writer keeps one connection to the writer endpoint and commits up to 100 times a second",
 )
 _LOAD_DURATION = lasting("5s", "30m", 'must be from 5 seconds to 30 minutes, for example "2m"')
 _OUTAGE = lasting("1ms", "1h", 'must be from 1 millisecond to 1 hour, for example "60s"')
@@ -61,7 +61,7 @@ class Load(ApiModel):
     """What writes while the failover goes on."""
 
     writers: Annotated[StrictInt, _WRITERS] | None = None
-    """How many connections commit without pause, 1 to 32; 4 when absent."""
+    """How many connections commit, each up to 100 times a second, 1 to 32; 4 when absent."""
     duration: Annotated[Duration, _LOAD_DURATION] | None = None
     """How long they write in all, 5s to 30m; 2m when absent. The failover is asked for after a quarter of it, 30 seconds at most;
     when it takes longer than the rest, the writers go on until they have committed again."""

@@ -89,6 +89,15 @@ class WriterReport(StatusModel):
     """Connections that it lost."""
 
 
+class AwsEvent(StatusModel):
+    """What RDS told of the cluster while the run went on."""
+
+    at: Timestamp
+    """When, by AWS."""
+    message: str
+    """AWS's words."""
+
+
 class Series(StatusModel):
     """Acknowledged commits of each writer over time, for a plot. At most 4,000 numbers, whatever the load."""
 
@@ -106,8 +115,14 @@ class WriterSeries(StatusModel):
     merge_key: ClassVar[str | None] = "writer"
     writer: int
     """Its number, from 1."""
-    commits: tuple[int, ...] = ()
-    """Acknowledged commits in each bucket."""
+    commits: str
+    """Acknowledged commits in each bucket, as numbers with spaces between them."""
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The same as numbers; empty when they are no such text."""
+        parts = self.commits.split()
+        return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
 
 
 class Report(StatusModel):
@@ -149,6 +164,8 @@ class Report(StatusModel):
     """When what happened."""
     writers: tuple[WriterReport, ...] = ()
     """What each writer felt."""
+    events: tuple[AwsEvent, ...] = ()
+    """What RDS told meanwhile."""
     series: Series | None = None
     """Commits over time."""
 
@@ -220,6 +237,10 @@ class FailoverDrillStatus(StatusModel):
     """When the schedule comes next."""
     last_scheduled_at: Timestamp | None = None
     """The last scheduled time that was answered, by a run or by skipping it."""
+    schedule: str | None = None
+    """The schedule and time zone that these speak of: times of another one that are past are not made up for."""
+    due: Timestamp | None = None
+    """The scheduled time whose run waits for its guards."""
     run: Run | None = None
     """The run that goes on."""
     report: Report | None = None

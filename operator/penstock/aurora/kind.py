@@ -92,6 +92,11 @@ class AuroraClusters:
         self._advisor = Advisor(account, advice_every, self._due)
         self._only_printed = False
 
+    @property
+    def inventory(self) -> Inventory:
+        """What is read of RDS for all clusters together."""
+        return self._inventory
+
     def look_always(self) -> None:
         """For a plan that is only printed: never take a group for absent without having looked."""
         self._observer.assume_absent = False

@@ -68,3 +68,10 @@ WATCH_AGE = Gauge("penstock_watch_event_age_seconds", "Time since the watch last
 ECHO_AGE = Gauge(
     "penstock_watch_echo_overdue_seconds", "How long the oldest own write has not come back through the watch."
 )
+DRILLS = Counter("penstock_drills_total", "Runs of failover drills that ended, by verdict.", ["verdict"])
+DRILL_OUTAGE = Histogram(
+    "penstock_drill_outage_seconds",
+    "The longest time that a writer of a drill's run waited for a commit.",
+    buckets=(0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300),
+)
+DRILL_COMMITS_LOST = Counter("penstock_drill_commits_lost_total", "Acknowledged commits that runs of drills lost.")
