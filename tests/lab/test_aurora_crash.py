@@ -300,6 +300,18 @@ def test_a_new_class_ends_alike(rig: Rig) -> None:
         assert rig.writes(cluster) == written
 
 
+def test_a_failover_that_somebody_asks_for_ends_alike(rig: Rig) -> None:
+    story = rig.declare(both("FailoverDBCluster"), small())
+    rig.crash(story, lambda: [cluster.annotate("failover-to", "any") for cluster in story.values()])
+    for cluster in story.values():
+        cluster.until(lambda c=cluster: c.status["failoverRequest"]["result"] == "Done", "it is answered", 60)
+    ends_alike(story)
+    for cluster in story.values():
+        assert cluster.writer == cluster.instance(2)
+        assert rig.writes(cluster) == {"FailoverDBCluster": 1}, "neither forgotten nor done twice"
+        assert cluster.status["lastFailoverTo"] == "any"
+
+
 def test_other_numbers_of_readers_and_a_new_password_end_alike(rig: Rig) -> None:
     more = rig.declare(both("CreateDBInstance-3", "CreateDBInstance-4"), small(), apply=False)
     fewer = rig.declare(both("DeleteDBInstance-3", "DeleteDBInstance-2"), small(instances={"readers": 2}), apply=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -163,6 +164,36 @@ class ObjectiveStatus(StatusModel):
     """Whether the target is reached."""
 
 
+class RequestResult(StrEnum):
+    """What came of a request."""
+
+    ASKED = "Asked"
+    """AWS is asked, and does not show it yet."""
+    DONE = "Done"
+    """There is another writer."""
+    REFUSED = "Refused"
+    """It could not be done when it was asked for, and is not made up for."""
+    FAILED = "Failed"
+    """AWS did not do it."""
+
+
+class FailoverRequest(StatusModel):
+    """The failover that the annotation penstock.dev/failover-to last asked for."""
+
+    value: str
+    """The annotation's value."""
+    result: RequestResult
+    """Asked, Done, Refused or Failed."""
+    message: str
+    """One sentence for a person."""
+    from_: str | None = Field(default=None, alias="from")
+    """The writer when it was asked for."""
+    to: str | None = None
+    """The instance that is to take over."""
+    at: Timestamp
+    """When it was asked for or refused."""
+
+
 class BindingStatus(StatusModel):
     """The Secret that applications mount (Service Binding specification, "Provisioned Service")."""
 
@@ -242,4 +273,6 @@ class AuroraClusterStatus(StatusModel):
     last_reconcile_at: str | None = None
     """The value of the penstock.dev/reconcile-at annotation that was last acted on."""
     last_failover_to: str | None = None
-    """The value of the penstock.dev/failover-to annotation that was last acted on."""
+    """The value of the penstock.dev/failover-to annotation that was last answered."""
+    failover_request: FailoverRequest | None = None
+    """What was answered."""

@@ -73,6 +73,7 @@ class Reason(StrEnum):
     UNAVAILABLE = "Unavailable"
     LIMIT_REACHED = "LimitReached"
     DELETION_PROTECTED = "DeletionProtected"
+    FAILOVER_REFUSED = "FailoverRefused"
 
     # What somebody must mend.
     INVALID = "Invalid"

@@ -27,6 +27,7 @@ _KEPT = (
     "lag",
     "lastReconcileAt",
     "lastFailoverTo",
+    "failoverRequest",
 )
 _SECRETS = ("password",)
 _APPLYING = ("in-sync", "applying", "pending-reboot")

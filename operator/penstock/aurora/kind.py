@@ -20,7 +20,7 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import advising, binding, costing, ownership
+from penstock.aurora import advising, binding, costing, handover, ownership
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -35,6 +35,7 @@ from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
 from penstock.cost.book import PriceBook
 from penstock.engine import conditions, hibernation, metrics
+from penstock.engine.events import Note
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
 from penstock.engine.owners import owner
@@ -129,6 +130,8 @@ class AuroraClusters:
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
             wake=(metadata.get("annotations") or {}).get(meta.WAKE, ""),
+            failover_to=(metadata.get("annotations") or {}).get(meta.FAILOVER_TO, ""),
+            mode=(metadata.get("annotations") or {}).get(meta.MODE) or meta.Mode.RECONCILE,
             settled=entry.settled == metadata.get("generation", 0),
         )
 
@@ -140,6 +143,11 @@ class AuroraClusters:
         self._inventory.watches(self._key(desired), desired.region, desired.identifier)
         if look.fresh:
             self._entries[self._key(desired)].advice.due = 0.0
+        memory = self._memory(desired)
+        if handover.unanswered(desired) != memory.failover_asked:
+            # Whoever asks for a failover now means the cluster as it is now.
+            memory.failover_asked = handover.unanswered(desired)
+            memory.clusters_written = memory.instances_written = asyncio.get_running_loop().time()
         observed = await self._observer.observe(desired, self._memory(desired), look)
         if self._binder is None or self._only_printed:
             return observed
@@ -171,6 +179,10 @@ class AuroraClusters:
             self._inventory.trouble(desired.region),
             failover_asked=bool(memory.heir and cluster and cluster.writer == memory.heir),
         )
+        answer = handover.answer(desired, outcome.observed, now) if outcome.observed is not None else None
+        if answer is not None:
+            notes = [Note(*answer.warning, warning=True, action="Failover")] if answer.warning else []
+            report = replace(report, fields={**report.fields, **answer.fields}, notes=(*report.notes, *notes))
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:

@@ -17,6 +17,7 @@ from penstock.aurora import (
     changes,
     creation,
     groups,
+    handover,
     hibernation,
     removal,
     scaling,
@@ -103,6 +104,12 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         steps = _stopped(desired, steps, waits, now)
         return rest(steps, observed.held, now, waits, refusals)
     handed, withheld = binding.plan(desired, observed.binding)
+    asked, refused = handover.plan(desired, observed, cluster, now)
+    refusals += refused
+    if asked:
+        # Whoever asks does not wait for a window, and whatever else is to be done waits for that.
+        steps = [*asked, *handed, *(s if s.facet == "tags" else _later(s) for s in steps)]
+        return rest(steps, observed.held, now, waits, [*refusals, *withheld])
     steps = [*handed, *_arranged(desired, observed, cluster, steps, waits, now)]
     return rest(steps, observed.held, now, waits, [*refusals, *withheld])
 

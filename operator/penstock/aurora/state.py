@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from penstock.api import meta
 from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import Reason
@@ -29,7 +30,8 @@ class Desired:
     """What one object asks for.
 
     owner: the value of the owner tag. absent: the object is being deleted, and so is the cluster, as deletion_policy says. approved, wake: what the
-    annotations penstock.dev/approve and penstock.dev/wake hold. settled: the operator had reached this very generation before, so a difference is
+    annotations penstock.dev/approve and penstock.dev/wake hold. failover_to: what penstock.dev/failover-to
+    holds. mode: of penstock.dev/mode. settled: the operator had reached this very generation before, so a difference is
     somebody else's doing.
     """
 
@@ -48,6 +50,8 @@ class Desired:
     approved: str = ""
     wake: str = ""
     settled: bool = False
+    failover_to: str = ""
+    mode: str = meta.Mode.RECONCILE
 
     def instance(self, ordinal: int) -> str:
         """The identifier of the instance of that ordinal."""

@@ -14,7 +14,7 @@ from penstock.engine import metrics
 from penstock.engine.kind import Key, Object
 from penstock.engine.queue import Priority, WorkQueue
 
-_WATCHED_ANNOTATIONS = (meta.MODE, meta.RECONCILE_AT, meta.APPROVE, meta.WAKE)
+_WATCHED_ANNOTATIONS = (meta.MODE, meta.RECONCILE_AT, meta.APPROVE, meta.FAILOVER_TO, meta.WAKE)
 
 
 class Store:
