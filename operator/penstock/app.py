@@ -21,6 +21,7 @@ from penstock.aws.account import Account
 from penstock.budget.books import Books
 from penstock.budget.kind import CostBudgets
 from penstock.cost.book import PriceBook
+from penstock.cost.meters import Meters
 from penstock.drill.kind import FailoverDrills
 from penstock.drilling import DrilledClusters
 from penstock.dynamo.inventory import InventoryCycles
@@ -49,6 +50,7 @@ class Options:
     events_queue: the URL of an SQS queue with RDS events, '' without. database_ca: the PEM file of the authorities that sign the databases'
     certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read. advice_every: seconds between two
     looks at the metrics of an object, 0 for none.
+    spend_every: seconds between readings of what objects use, 0 for none.
     """
 
     region: str
@@ -68,6 +70,7 @@ class Options:
     database_ca: str = ""
     live_prices: bool = True
     advice_every: float = DAY
+    spend_every: float = 3600.0
 
 
 class Operator:
@@ -82,6 +85,7 @@ class Operator:
         self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
         self._prices: PriceBook | None = None
+        self._meters: Meters | None = None
 
     async def run(self) -> int:
         running = asyncio.get_running_loop()
@@ -109,14 +113,15 @@ class Operator:
         options = self._options
         account = Account(options.region)
         prices = self._prices = PriceBook(account if options.live_prices else None)
-        tables = DynamoTables(account, cluster, options.cycles, options.inventory, prices, options.advice_every)
+        meters = self._meters = Meters(account, prices, options.spend_every)
+        tables = DynamoTables(account, cluster, options.cycles, options.inventory, meters, options.advice_every)
         clusters = AuroraClusters(
             account,
             cluster,
             kube,
             options.rds,
             options.events_queue,
-            prices,
+            meters,
             database_ca=options.database_ca,
             advice_every=options.advice_every,
         )
@@ -145,6 +150,7 @@ class Operator:
             asyncio.create_task(clusters.watch(wake), name="clusters"),
             asyncio.create_task(prices.run(), name="prices"),
             asyncio.create_task(drills.watch(wake), name="drills"),
+            asyncio.create_task(meters.run(), name="spend"),
         }
         if lease is not None:
             tasks.add(asyncio.create_task(lease.keep(), name="lease"))
@@ -228,7 +234,7 @@ class Operator:
         loop.store.measure()
         for kind in self._measured:
             kind.measure()
-        for part in (self._books, self._prices):
+        for part in (self._books, self._prices, self._meters):
             if part is not None:
                 part.measure()
 

@@ -188,6 +188,14 @@ def _region() -> str:
     envvar="PENSTOCK_ADVICE_SECONDS",
     help="Seconds between two looks at the metrics of an object, for status.advice; 0: none are read.",
 )
+@click.option(
+    "--spend-every",
+    type=click.FloatRange(min=0),
+    default=3600.0,
+    show_default=True,
+    envvar="PENSTOCK_SPEND_SECONDS",
+    help="Seconds between readings of what objects use, from CloudWatch, which costs $0.01 for each 1,000 metrics; 0: none.",
+)
 def run(**options: Any) -> None:
     """Run the operator in the foreground, on the current kubeconfig and the usual AWS settings."""
     import uvloop
@@ -218,6 +226,7 @@ def run(**options: Any) -> None:
         database_ca=options["database_ca"],
         live_prices=options["live_prices"],
         advice_every=options["advice_every"],
+        spend_every=options["spend_every"],
     )
 
     async def operate() -> int:

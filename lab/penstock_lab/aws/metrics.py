@@ -13,7 +13,7 @@ Key = tuple[str, str, str, tuple[tuple[str, str], ...]]  # region, namespace, me
 _SAMPLES = 256
 # Minutes that keep their samples, and minutes that are kept at all.
 _DETAILED = 180
-_MINUTES = 3 * 24 * 60
+_MINUTES = 40 * 24 * 60
 
 
 class Minute:

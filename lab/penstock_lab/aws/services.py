@@ -30,6 +30,7 @@ from .rds import steer as rds_steer
 from .rds.operations import OPERATIONS as RDS_OPERATIONS
 from .rds.operations import Regions
 from .rds.operations import handlers as rds_handlers
+from .rds.usage import Usage
 from .request import ACCOUNT, DEFAULT_REGION, Request
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _rds = Regions()
 _rds_past = rds_stale.Past(_rds, RDS_OPERATIONS)
 _sweeper = Sweeper()
 _observer = observe.Observer()
+_usage = Usage(_rds)
 
 
 def _backend(request: Request) -> LabDynamoDB:
@@ -139,4 +141,4 @@ def _readers() -> None:
 
 def ticks() -> list[Callable[[], None]]:
     """What the ticker calls."""
-    return [_dynamodb, _autoscaling, _rds.settle, _readers, _rds_past.tick]
+    return [_dynamodb, _autoscaling, _rds.settle, _readers, _usage.tick, _rds_past.tick]

@@ -26,6 +26,13 @@ def whole(observed: Observed) -> bool:
     return observed.cluster is None or all(m.identifier in observed.instances for m in observed.cluster.members)
 
 
+def runs(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate | None:
+    """What the cluster costs a month as it is in AWS, without anything that is only expected; None where there is none of ours."""
+    if observed.cluster is None or isinstance(claim(desired, observed), Refusal):
+        return None
+    return rates.estimate(rates.running(observed.cluster, observed.instances.values()), None, catalogue, today)
+
+
 def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
     """The plan with what each step adds to the cost of a month, in the order in which they run."""
     if not plan.steps:

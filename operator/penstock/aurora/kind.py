@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +20,7 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import advising, binding, costing, handover, ownership
+from penstock.aurora import advising, binding, costing, handover, ownership, spending
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -33,11 +33,15 @@ from penstock.aurora.proving import Prover
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
+from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
+from penstock.cost.meters import Meters
+from penstock.cost.spend import Spend
 from penstock.engine import conditions, hibernation, metrics
 from penstock.engine.events import Note
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Kube, Resource
+from penstock.engine.loop import forced_token
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
 
@@ -54,6 +58,7 @@ class _Entry:
     generation: int = -1
     parsed: AuroraCluster | None = None
     settled: int = -1
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
 
 class AuroraClusters:
@@ -74,12 +79,13 @@ class AuroraClusters:
         kube: Kube | None = None,
         inventory: InventoryCycles | None = None,
         queue_url: str = "",
-        prices: PriceBook | None = None,
+        meters: Meters | None = None,
         database_ca: str = "",
         advice_every: float = DAY,
     ) -> None:
         self._account = account
-        self._prices = prices or PriceBook()
+        self._meters = meters or Meters(None, PriceBook())
+        self._prices = self._meters.prices
         self._cluster = cluster
         self._inventory = Inventory(account, inventory, queue_url)
         self._observer = Observer(account, self._inventory, kube)
@@ -110,6 +116,7 @@ class AuroraClusters:
             entry.parsed = self._parse(obj)
             entry.generation = metadata.get("generation", 0)
         status = obj.get("status") or {}
+        entry.cost = status.get("cost") or {}
         cluster = entry.parsed
         synced = conditions.find(status, ConditionType.SYNCED) or {}
         if synced.get("status") == "True":
@@ -142,6 +149,7 @@ class AuroraClusters:
     async def observe(self, desired: Desired, look: Look) -> Observed:
         self._inventory.watches(self._key(desired), desired.region, desired.identifier)
         if look.fresh:
+            await self._meters.refresh(self._key(desired))
             self._entries[self._key(desired)].advice.due = 0.0
         memory = self._memory(desired)
         if handover.unanswered(desired) != memory.failover_asked:
@@ -189,7 +197,15 @@ class AuroraClusters:
         if desired.absent or not costing.whole(observed):
             return None
         found = costing.estimate(desired, observed, self._prices.of(desired.region), now.date())
-        return Money(found.monthly, found.basis, found.storage, found.missing)
+        return spends.as_money(found, self._spent(desired, observed, now))
+
+    def _spent(self, desired: Desired, observed: Observed, now: datetime) -> Spend | None:
+        running = costing.runs(desired, observed, self._prices.of(desired.region), now.date())
+        if running is None or observed.cluster is None:
+            return None
+        key, cluster = self._key(desired), observed.cluster
+        meters = spending.meters(cluster, observed.instances.values())
+        return self._meters.spend(key, desired.region, cluster.created, running, meters, self._entries[key].cost, now)
 
     def _with_cost(
         self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime
@@ -198,7 +214,10 @@ class AuroraClusters:
         known = status.get("cost")
         if outcome.observed is not None and not desired.absent and costing.whole(outcome.observed):
             found = costing.estimate(desired, outcome.observed, self._prices.of(desired.region), now.date())
-            known = estimates.told(found, status, desired.generation)
+            told = estimates.told(found, status, desired.generation)
+            spent = self._spent(desired, outcome.observed, now)
+            watching, asked = self._meters.watching(self._key(desired)), forced_token(obj) is not None
+            known = spends.told(told, known or {}, spent, watching, now=asked) if spent else told
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
@@ -227,6 +246,7 @@ class AuroraClusters:
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
         self._inventory.forget(key)
+        self._meters.forget(key)
         if self._binder is not None:
             self._binder.forget(key.namespace, key.name)
 

@@ -14,6 +14,19 @@ from penstock.cost.prices import Catalogue
 CENT: Final = Decimal("0.01")
 GIGABYTE_MONTH: Final = "GB-month"
 """The unit of whatever is stored."""
+SPENT: Final = (
+    "monthToDate",
+    "forecast",
+    "pace",
+    "againstEstimate",
+    "measuredAt",
+    "spent",
+    "spendSource",
+    "watching",
+    "billed",
+    "billedAt",
+)
+"""The fields of status.cost that are no part of the estimate."""
 # Texts on an object: beyond these digits nobody reads.
 _FINE = Decimal("0.0001")
 # A petabyte a second would still be rounded, not refused.
@@ -184,7 +197,7 @@ def told(estimate: Estimate, status: Mapping[str, Any], generation: int) -> dict
 
 def _actual(known: Mapping[str, Any]) -> dict[str, Any]:
     """What was spent is not the estimate's to change."""
-    return {name: known[name] for name in ("monthToDate", "forecast") if name in known}
+    return {name: known[name] for name in SPENT if name in known}
 
 
 def moved(before: Decimal | None, after: Decimal | None) -> bool:

@@ -19,6 +19,12 @@ def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: 
     return _estimate(desired, rates.declared(desired.spec, running(desired, observed)), catalogue, today)
 
 
+def runs(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate | None:
+    """What the table costs a month as it is in AWS, without anything that is only expected; None where there is none of ours."""
+    shape = running(desired, observed)
+    return rates.estimate(shape, None, catalogue, today) if shape is not None else None
+
+
 def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Plan:
     """The plan with what each step adds to the cost of a month, in the order in which they run."""
     if not plan.steps:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -23,8 +23,11 @@ from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
+from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
-from penstock.dynamo import advising, costing, ownership
+from penstock.cost.meters import Meters
+from penstock.cost.spend import Spend
+from penstock.dynamo import advising, costing, ownership, spending
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
 from penstock.dynamo.act import Actor
@@ -36,6 +39,7 @@ from penstock.engine import conditions, metrics
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Resource
+from penstock.engine.loop import forced_token
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
 
@@ -56,6 +60,7 @@ class _Entry:
     region: str = ""
     arn: str = ""
     table_name: str = ""
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
 
 class DynamoTables:
@@ -70,11 +75,12 @@ class DynamoTables:
         cluster: str,
         cycles: Cycles | None = None,
         inventory: InventoryCycles | None = None,
-        prices: PriceBook | None = None,
+        meters: Meters | None = None,
         advice_every: float = DAY,
     ) -> None:
         self._account = account
-        self._prices = prices or PriceBook()
+        self._meters = meters or Meters(None, PriceBook())
+        self._prices = self._meters.prices
         self._cluster = cluster
         self._observer = Observer(account, cycles or Cycles())
         self._actor = Actor(account)
@@ -95,6 +101,7 @@ class DynamoTables:
             entry.parsed = self._parse(obj)
             entry.generation = metadata.get("generation", 0)
         status = obj.get("status") or {}
+        entry.cost = status.get("cost") or {}
         table = entry.parsed.with_status(parse_status(status))
         synced = conditions.find(status, ConditionType.SYNCED)
         entry.region = table.spec.region or self._account.region
@@ -126,6 +133,7 @@ class DynamoTables:
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
         if look.fresh:
+            await self._meters.refresh(Key(NAME, desired.namespace, desired.name))
             self._entries[self._key(desired)].advice.due = 0.0
         return await self._observer.observe(desired, self._memory(desired), look)
 
@@ -146,7 +154,17 @@ class DynamoTables:
         if desired.absent or observed.partial:
             return None
         found = costing.estimate(desired, observed, self._prices.of(desired.region), now.date())
-        return Money(found.monthly, found.basis, found.storage, found.missing)
+        return spends.as_money(found, self._spent(desired, observed, now))
+
+    def _spent(self, desired: Desired, observed: Observed, now: datetime) -> Spend | None:
+        running = costing.runs(desired, observed, self._prices.of(desired.region), now.date())
+        if running is None or observed.table is None:
+            return None
+        key, table = Key(NAME, desired.namespace, desired.name), observed.table
+        entry = self._entries[key]
+        return self._meters.spend(
+            key, desired.region, table.created_at, running, spending.meters(table), entry.cost, now
+        )
 
     def _with_cost(
         self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime
@@ -156,7 +174,11 @@ class DynamoTables:
         # What is still to be read may be paid for.
         if outcome.observed is not None and not outcome.observed.partial and not desired.absent:
             found = costing.estimate(desired, outcome.observed, self._prices.of(desired.region), now.date())
-            known = estimates.told(found, status, desired.generation)
+            told = estimates.told(found, status, desired.generation)
+            spent = self._spent(desired, outcome.observed, now)
+            key = Key(NAME, desired.namespace, desired.name)
+            asked = forced_token(obj) is not None
+            known = spends.told(told, known or {}, spent, self._meters.watching(key), now=asked) if spent else told
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
@@ -184,6 +206,7 @@ class DynamoTables:
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)
+        self._meters.forget(key)
 
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose table is not as remembered on the queue."""

@@ -17,6 +17,8 @@ from penstock.engine.kind import Key, Money, Object
 from penstock.engine.plan import Step, When
 
 EVERY: Final = timedelta(hours=1)
+ACTUAL: Final = "Actual"
+"""The basis of an amount that is what a month costs at the present pace."""
 _WAITING = (When.AFTER_CONSENT, When.MAINTENANCE_WINDOW)
 
 
@@ -32,9 +34,12 @@ class CostAnnotations:
         if money is None or (written is not None and now - written < EVERY):
             return {}
         have = obj["metadata"].get("annotations") or {}
+        # What it is used for says more than what was expected, as long as all of it has a price.
+        actual = money.actual if not money.missing else None
+        monthly, basis = (money.monthly, money.basis) if actual is None else (actual, ACTUAL)
         wanted: dict[str, str | None] = {
-            meta.MONTHLY_COST: None if money.monthly is None else f"{money.monthly:.2f}",
-            meta.COST_BASIS: None if money.monthly is None else money.basis,
+            meta.MONTHLY_COST: None if monthly is None else f"{monthly:.2f}",
+            meta.COST_BASIS: None if monthly is None else basis,
             meta.COST_DELTA: f"{pending:+.2f}" if abs(pending) >= Decimal("0.005") else None,
         }
         amounts = (meta.MONTHLY_COST, meta.COST_DELTA)

@@ -43,6 +43,7 @@ STEPS = Counter("penstock_steps_total", "Steps of plans that ran, by outcome.", 
 DRIFT = Counter(
     "penstock_drift_corrected_total", "Fields that somebody else changed and the operator set back.", ["kind"]
 )
+WATCHING = Gauge("penstock_watching_monthly_usd", "What reading the metrics of all objects costs a month.")
 PRICES_AGE = Gauge("penstock_prices_age_seconds", "Time since AWS's price list of a region was last read.", ["region"])
 COST_MONTHLY = Gauge(
     "penstock_cost_monthly_usd",
