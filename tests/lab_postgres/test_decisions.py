@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock_lab.aws.clock import Clock
 from penstock_lab.postgres.archive import Archive
 from penstock_lab.postgres.binaries import Binaries
 from penstock_lab.postgres.configuration import NodeConfiguration, Source
@@ -64,15 +66,22 @@ def test_a_writer_is_replaced_only_in_a_way_that_loses_nothing(
     assert way(alive=alive, protected=protected, readers=readers) == expected
 
 
-def test_a_moment_of_the_labs_clock_is_one_of_the_machines(tmp_path: Path) -> None:
+def test_a_moment_of_the_labs_clock_is_one_of_the_machines() -> None:
+    clock = Clock()
+    began = time.time()
+    assert clock.machine_time(clock.now()) == pytest.approx(time.time(), abs=1)
+    # The clock jumps an hour ahead, and then runs ten times as fast.
+    clock.set(advance=3600)
+    clock.set(speed=10)
+    jumped = clock.now()
+    assert clock.machine_time(began + 1800) == pytest.approx(time.time(), abs=1)
+    assert clock.machine_time(jumped + 100) == pytest.approx(time.time() + 10, abs=1)
+    clock.set(speed=1)
+    assert clock.machine_time(clock.now() + 100) == pytest.approx(time.time() + 100, abs=1)
+
+
+def test_a_restore_has_a_target_only_where_something_was_committed_later(tmp_path: Path) -> None:
     archive = Archive(tmp_path, Binaries(tmp_path, "15.1", True, None))
-    archive.tell_time(1000.0, 1000.0)
-    archive.tell_time(1010.0, 1010.01)
-    assert archive.real_time(1005.0) == 1005.0
-    # The clock jumped an hour ahead somewhere between two looks.
-    archive.tell_time(4620.0, 1020.0)
-    assert archive.real_time(4625.0) == 1025.0
-    assert archive.real_time(3000.0) == 1020.0
     assert archive.target(1015.0) is None
     archive.last_commit = 1020.0
     assert archive.target(1015.0) == "1970-01-01 00:16:55.000000+00:00"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import datetime
 import threading
 import time
@@ -13,6 +14,8 @@ class Clock:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._base = (time.time(), time.monotonic(), 1.0)
+        # Since when, by the machine's clock, it goes on from where at which speed.
+        self._history = [(self._base[0], self._base[0], 1.0)]
 
     def now(self) -> float:
         virtual, real, speed = self._base
@@ -38,6 +41,15 @@ class Clock:
         with self._lock:
             now = self.now() + advance
             self._base = (now, time.monotonic(), self._base[2] if speed is None else float(speed))
+            self._history = [*self._history, (now, time.time(), self._base[2])]
+
+    def machine_time(self, moment: float) -> float:
+        """The machine's time, in epoch seconds, when this clock showed ``moment``; the jump's, of one that was jumped over."""
+        history = self._history
+        index = max(bisect.bisect_right(history, moment, key=lambda part: part[0]) - 1, 0)
+        shown, machine, speed = history[index]
+        found = machine + (moment - shown) / speed
+        return min(found, history[index + 1][1]) if index + 1 < len(history) else found
 
 
 clock = Clock()

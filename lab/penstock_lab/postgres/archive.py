@@ -57,7 +57,6 @@ class Archive:
         self.restorable: float | None = None
         self.last_commit: float | None = None
         self._position: str | None = None
-        self._offsets: list[tuple[float, float]] = []
         self._lock = asyncio.Lock()
 
     def prepare(self) -> None:
@@ -70,27 +69,6 @@ class Archive:
         await asyncio.to_thread(copy_data, data, target)
         self.bases.append(Base(target, time.time()))
 
-    def tell_time(self, virtual: float, real: float) -> None:
-        """The lab's clock shows `virtual` at `real`; remembered where it does not simply go on."""
-        if self._offsets:
-            before_virtual, before_real = self._offsets[-1]
-            if abs((virtual - before_virtual) - (real - before_real)) < 0.05:
-                return
-        self._offsets.append((virtual, real))
-
-    def real_time(self, virtual: float) -> float:
-        """The machine's time at which the lab's clock showed `virtual`."""
-        if not self._offsets:
-            return virtual
-        at = self._offsets[0]
-        following = None
-        for index, offset in enumerate(self._offsets):
-            if offset[0] <= virtual:
-                at = offset
-                following = self._offsets[index + 1] if index + 1 < len(self._offsets) else None
-        real = at[1] + (virtual - at[0])
-        return min(real, following[1]) if following else real
-
     async def flush(self, writer: Node, virtual: float) -> None:
         """Has everything that was committed until now archived; `virtual` is now by the lab's clock.
 
@@ -98,7 +76,6 @@ class Archive:
         """
         async with self._lock:
             real = time.time()
-            self.tell_time(virtual, real)
             async with await writer.connect() as connection:
                 position = await _text(connection, "select pg_current_wal_insert_lsn()::text")
                 if position != self._position:

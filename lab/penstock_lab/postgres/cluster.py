@@ -295,23 +295,26 @@ class DatabaseCluster:
     async def _join(self, member: Member) -> None:
         """Starts a reader on data that the writer can continue. Raises NodeFailed when it does not come to stream.
 
-        Takes the topology's lock at its end alone: a failover never waits for a reader that waits for the dead writer.
+        Does not hold the topology's lock while it waits: a failover never waits for a reader that waits for the dead writer.
+        That failover may also make this very reader the writer, after which nothing here may touch it.
         """
-        writer = self.current
-        if writer is None or writer is member or self.stopped:
-            raise NodeFailed("there is no writer to follow")
+        async with self.topology:
+            writer = self.current
+            if writer is None or writer is member or self.stopped:
+                raise NodeFailed("there is no writer to follow")
+            # Never a second writer: data that was one's and cannot follow fails to stream, and is rewound.
+            member.node.make_reader()
+            member.node.follow(writer.port)
 
         def hopeless() -> bool:
             return self.gone or self.stopped or self.current is not writer or not writer.node.running
 
-        # Never a second writer: data that was one's and cannot follow fails to stream, and is rewound.
-        member.node.make_reader()
-        member.node.follow(writer.port)
         await member.node.start(hopeless=hopeless)
         await self.until_streaming(member, hopeless=hopeless)
         async with self.topology:
             if hopeless() or member.key not in self.members:
-                await member.node.kill()
+                if self.current is not member:
+                    await member.node.kill()
                 raise NodeFailed("the writer has changed meanwhile")
             member.joined, member.rejoining, member.failing_since, member.reported = True, False, None, None
             with contextlib.suppress(*TROUBLE):
@@ -332,6 +335,8 @@ class DatabaseCluster:
         if member.rejoining:
             return
         member.rejoining = True
+        # What it alone acknowledged goes with its data: until others are known to have it, the writer must not be given up.
+        self.protected = False
         try:
             await self._rejoin(member)
         finally:
@@ -423,6 +428,7 @@ class DatabaseCluster:
 
     async def recover(self, member: Member) -> None:
         """Starts the writer where it stopped or crashed. Readers find it again by themselves."""
+        member.node.make_writer()
         await member.node.start()
         member.failing_since, member.reported = None, None
         await self._tell_password(member.node)
@@ -445,7 +451,7 @@ class DatabaseCluster:
         member.node.wanted = False
         member.node.strike()
         async with self.topology:
-            if member.node.running or not member.node.wanted:
+            if not member.node.wanted:
                 await member.node.kill()
 
     # The whole cluster.
@@ -503,6 +509,7 @@ class DatabaseCluster:
         writer = self.current
         own = [writer.port] if writer is not None and writer.joined else []
         self.writer_proxy.point(own)
+        self.writer_proxy.silence(writer is not None and writer.partitioned)
         self.reader_proxy.point([one.port for one in self.readers() if self._serves(one)] or own)
 
     async def _point_later(self) -> None:

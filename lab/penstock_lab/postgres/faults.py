@@ -99,7 +99,6 @@ class Faults:
         member.proxy.silence(away)
         writer = cluster.current
         if member is writer:
-            cluster.writer_proxy.silence(away)
             for reader in cluster.readers():
                 reader.node.follow(None if away else member.port)
         elif writer is not None:
@@ -165,7 +164,6 @@ class Faults:
                 await connection.close()
         if member.partitioned:
             self._partition(cluster, member, False)
-            cluster.writer_proxy.silence(False)
         if member.node.configuration.apply_delay_ms:
             member.node.configuration.apply_delay_ms = 0
             member.node.reload()

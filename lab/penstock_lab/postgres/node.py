@@ -147,6 +147,11 @@ class Node:
         path.touch(mode=0o600)
         self.binaries.own(path)
 
+    def make_writer(self) -> None:
+        """From its next start on it is nobody's reader."""
+        (self.data / "standby.signal").unlink(missing_ok=True)
+        self.configuration.source = None
+
     def _login(self) -> dict[str, str]:
         return {"PGPASSWORD": self.password, "PGSSLMODE": "disable", "PGCONNECT_TIMEOUT": "5"}
 
@@ -339,6 +344,16 @@ class Node:
                 seconds,
             )
         )
+
+    async def control(self) -> tuple[bool, int]:
+        """Of a stopped server: whether it was shut down, not killed, and the byte of WAL of its last checkpoint. Raises NodeFailed."""
+        text = await self._run("pg_controldata", "-D", str(self.data))
+        facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+        try:
+            high, low = facts["Latest checkpoint location"].split("/")
+        except (KeyError, ValueError):
+            raise NodeFailed(f"pg_controldata says nothing of {self.folder.name}:\n{text}") from None
+        return facts.get("Database cluster state") == "shut down", (int(high, 16) << 32) + int(low, 16)
 
     async def streaming(self, seconds: float = 2) -> bool:
         return bool(

@@ -10,7 +10,6 @@ import shutil
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -182,7 +181,6 @@ class PostgresDataPlane(DataPlane):
             names=["localhost", super().cluster_address(cluster, "writer").host],
         )
         archive = Archive(self._folder / "archives" / cluster.resource.lower(), self._binaries)
-        archive.tell_time(clock.now(), time.time())
         found = DatabaseCluster(
             cluster.resource,
             self._folder / cluster.resource.lower(),
@@ -234,7 +232,7 @@ class PostgresDataPlane(DataPlane):
     async def _restore(self, found: DatabaseCluster, origin: Origin) -> None:
         source = origin.cluster_resource or ""
         archive = self._archives[source]
-        real = archive.real_time(origin.time or clock.now())
+        real = clock.machine_time(origin.time or clock.now())
         running = self._clusters.get(source)
         if running is not None and (archive.last_commit is None or real >= archive.last_commit):
             # Nothing is archived yet that is later, by which recovery would know where to stop.

@@ -229,7 +229,7 @@ class Proxy:
         self._turn = itertools.count(random.randrange(1000))
         self.host, self.port = listening.getsockname()[:2]
         self.targets: tuple[int, ...] = ()
-        self.silent = False
+        self.silent = self._told_silent = False
         self.connections: set[_Connection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -267,6 +267,9 @@ class Proxy:
 
     def silence(self, silent: bool) -> None:
         """A partition: nothing passes, nothing is refused."""
+        if silent == self._told_silent:
+            return
+        self._told_silent = silent
 
         def change() -> None:
             if self.silent and not silent:

@@ -59,6 +59,7 @@ async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
     asked = await asyncio.gather(*(_can_be_asked(one) for one in readers))
     answering = {one.key: answers for one, answers in zip(readers, asked, strict=True)}
     how = way(alive=alive, protected=cluster.protected, readers=answering)
+    readers = [one for one in readers if answering[one.key]]
     if how == "recover":
         # What it acknowledged may be on its disk alone.
         await old.node.kill()
@@ -75,8 +76,22 @@ async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
     else:
         await old.node.kill()
     old.node.wanted = False
-    winner = await _winner(cluster, [one for one in readers if one.node.running], wanted)
+    try:
+        at_least = await _last(old) if how == "orderly" else 0
+        winner = await _winner(cluster, [one for one in readers if one.node.running], wanted, at_least)
+    except TROUBLE:
+        # Nobody has everything: the one that has goes on.
+        await cluster.recover(old)
+        raise
     await promote(cluster, old, winner)
+
+
+async def _last(old: Member) -> int:
+    """The byte of WAL that a reader must have passed to have all of the writer that was just stopped. Raises NodeFailed."""
+    clean, position = await old.node.control()
+    if not clean:
+        raise NodeFailed(f"{old.identifier} did not stop in an orderly way")
+    return position
 
 
 async def promote(cluster: DatabaseCluster, old: Member, winner: Member) -> None:
@@ -118,6 +133,9 @@ async def _can_be_asked(member: Member) -> bool:
     for _ in range(2):
         if member.node.running:
             with contextlib.suppress(*TROUBLE):
+                if not await member.node.ask("select pg_is_in_recovery()", _ASK_S):
+                    # A failover that broke off had promoted it.
+                    return False
                 member.received = await member.node.received(_ASK_S)
                 return True
         with contextlib.suppress(*TROUBLE):
@@ -147,15 +165,15 @@ async def _flush(cluster: DatabaseCluster, old: Member, readers: list[Member]) -
             await old.node.ask("checkpoint", 10)
 
 
-async def _winner(cluster: DatabaseCluster, readers: list[Member], wanted: str | None) -> Member:
-    """Who takes over, with everything that any reader has. Raises NodeFailed."""
+async def _winner(cluster: DatabaseCluster, readers: list[Member], wanted: str | None, at_least: int) -> Member:
+    """Who takes over, with everything that any reader has, and that is more than ``at_least``. Raises NodeFailed."""
     await _drained(readers)
     received = await asyncio.gather(*(one.node.received(_ASK_S) for one in readers))
     for one, position in zip(readers, received, strict=True):
         one.received = position
     choice = choose([Candidate(one.key, one.tier, one.received) for one in readers], wanted)
-    if choice is None:
-        raise NodeFailed("no reader can take over")
+    if choice is None or choice.at_least < at_least:
+        raise NodeFailed("no reader has all that was committed")
     winner = cluster.members[choice.winner]
     if choice.catch_up_from is None:
         return winner
