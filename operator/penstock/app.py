@@ -67,6 +67,7 @@ class Options:
     inventory: InventoryCycles = field(default_factory=InventoryCycles)
     rds: RdsCycles = field(default_factory=RdsCycles)
     events_queue: str = ""
+    rds_rate: float | None = None
     database_ca: str = ""
     live_prices: bool = True
     advice_every: float = DAY
@@ -111,7 +112,7 @@ class Operator:
 
     async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
-        account = Account(options.region)
+        account = Account(options.region, rds_rate=options.rds_rate)
         prices = self._prices = PriceBook(account if options.live_prices else None)
         meters = self._meters = Meters(account, prices, options.spend_every)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory, meters, options.advice_every)

@@ -160,6 +160,14 @@ def _region() -> str:
     help="Seconds between two listings of all tables.",
 )
 @click.option(
+    "--rds-rate",
+    type=click.FloatRange(min=1, max=100),
+    default=5.5,
+    show_default=True,
+    envvar="PENSTOCK_RDS_RATE",
+    help="RDS requests a second at most; AWS allows an account and region 12, shared by all its tools.",
+)
+@click.option(
     "--events-queue",
     type=_QUEUE,
     default="",
@@ -223,6 +231,7 @@ def run(**options: Any) -> None:
         cycles=Cycles(table=options["resync"], facets=options["facet_resync"]),
         inventory=InventoryCycles(listing=options["listing"], tags=options["facet_resync"]),
         events_queue=options["events_queue"],
+        rds_rate=options["rds_rate"],
         database_ca=options["database_ca"],
         live_prices=options["live_prices"],
         advice_every=options["advice_every"],

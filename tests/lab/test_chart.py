@@ -90,6 +90,7 @@ def test_settings_reach_the_process(lab: Lab) -> None:
     env = {variable["name"]: variable for variable in container["env"]}
     assert env["AWS_ENDPOINT_URL"]["value"] == "http://127.0.0.1:4566"
     assert env["PENSTOCK_CLUSTER_NAME"]["value"] == "prod"
+    assert env["PENSTOCK_RDS_RATE"]["value"] == "5.5"
     assert env["AWS_SESSION_TOKEN"]["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
@@ -220,7 +221,16 @@ def _secret(name: str, **fields: Any) -> str:
 def test_of_secrets_the_operator_may_make_and_change_those_alone_that_its_clusters_own(
     lab: Lab, namespace: str, account: str, wait_for: Any
 ) -> None:
-    owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "AuroraCluster", "name": "ledger", "uid": str(uuid.uuid4())}
+    # What names an owner that there is not is collected as garbage; this one is left alone by the operator.
+    cluster = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "AuroraCluster",
+        "metadata": {"name": "ledger", "annotations": {"penstock.dev/mode": "Paused"}},
+        "spec": {"engine": {"type": "AuroraPostgreSQL", "version": "15.10"}, "instances": {"class": "db.t4g.medium"}},
+    }
+    made = lab.kubectl("-n", namespace, "create", "-o", "json", "-f", "-", input=json.dumps(cluster)).stdout
+    uid = json.loads(made)["metadata"]["uid"]
+    owner = {"apiVersion": "penstock.dev/v1alpha1", "kind": "AuroraCluster", "name": "ledger", "uid": uid}
     owned = {"metadata": {"name": "ours", "ownerReferences": [owner]}, "type": "servicebinding.io/postgresql"}
 
     def create(secret: str, *more: str) -> str:

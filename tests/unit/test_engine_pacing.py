@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import elapsed, run, virtual
 
+from penstock.aws.account import LIMITS as LIMITS_OF_AWS
+from penstock.aws.account import rds_limit
 from penstock.engine.pacing import Limit, TokenBucket
 from penstock.engine.queue import Priority
 
@@ -186,3 +188,10 @@ async def test_a_cancelled_caller_spends_nothing() -> None:
     await patient
     assert elapsed() < 1.1, "the next token goes to the one that still waits"
     assert bucket.waiting == 0
+
+
+def test_the_pace_for_rds_follows_its_option() -> None:
+    usual = LIMITS_OF_AWS["rds"]
+    assert rds_limit(usual.rate) == usual
+    faster = rds_limit(2 * usual.rate)
+    assert (faster.rate, faster.burst, faster.reserve) == (2 * usual.rate, 2 * usual.burst, usual.reserve)

@@ -24,6 +24,7 @@ from penstock.cli import main
         (["--facet-resync", "-5"], "x>=1"),
         (["--listing", "0"], "x>=1"),
         (["--workers", "0"], "1<=x<=256"),
+        (["--rds-rate", "0"], "1<=x<=100"),
         (["--http-port", "70000"], "0<=x<=65535"),
         (["--database-ca", "/no/such/file.pem"], "does not exist"),
         (["--database-ca", __file__], "holds no certificate in PEM form"),

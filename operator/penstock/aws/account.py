@@ -78,11 +78,21 @@ _USER_AGENT = (
 _RIGHTS_LACK = ("AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault")
 
 
-class Account:
-    """The operator's AWS account. region: where objects live that name none. threads: calls in flight at once."""
+def rds_limit(rate: float) -> Limit:
+    """The pace for RDS at so many requests a second: the burst grows and shrinks with it."""
+    usual = LIMITS["rds"]
+    return Limit(rate=rate, burst=usual.burst * rate / usual.rate)
 
-    def __init__(self, region: str, threads: int = 16) -> None:
+
+class Account:
+    """The operator's AWS account.
+
+    region: where objects live that name none. threads: calls in flight at once. rds_rate: RDS requests a second, None for the usual pace.
+    """
+
+    def __init__(self, region: str, threads: int = 16, rds_rate: float | None = None) -> None:
         self.region = region
+        self._limits = LIMITS if rds_rate is None else {**LIMITS, "rds": rds_limit(rds_rate)}
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aws")
         self._clients: dict[tuple[str, str], Any] = {}
@@ -161,7 +171,7 @@ class Account:
         return self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
 
     def _of(self, service: str, operation: str, region: str) -> list[TokenBucket]:
-        found = [self._bucket(service, "", region, LIMITS.get(service, _DEFAULT))]
+        found = [self._bucket(service, "", region, self._limits.get(service, _DEFAULT))]
         own = OPERATION_LIMITS.get((service, operation))
         if own is not None:
             found.append(self._bucket(service, operation, region, own))
