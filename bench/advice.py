@@ -5,7 +5,7 @@
 Whoever tries everything is written apart from the advisor (tests/unit/advice_cases.py): it prices by the estimate that stands on objects and judges
 by the rules that docs/operations.md documents. A case must agree to the last digit. Times are those of a search over all that there is: every class
 of the catalogue, 0 to 15 readers, both storage types and serverless of a cluster, 336 hours and five indexes of a table. The cases that are tried are
-smaller, so that all of each can be tried.
+smaller, so that all of each can be tried. Time is that of the processor: the advisor waits for nothing.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def of_clusters(cases: int) -> dict[str, Any]:
             wrong.append(seed)
         if found and found[0][1].total != price(question, found[0][0]):
             wrong.append(seed)
-        began = time.perf_counter()
+        began = time.process_time()
         clusters.search(question, whole)
-        times.append(time.perf_counter() - began)
+        times.append(time.process_time() - began)
     return {"cases": cases, "shapesTried": shapes, "nothingFits": without, "wrong": wrong, **_milliseconds(times)}
 
 
@@ -69,9 +69,9 @@ def of_tables(cases: int) -> dict[str, Any]:
     whole = []
     for seed in range(100):
         ask = _large(random.Random(seed))
-        began = time.perf_counter()
+        began = time.process_time()
         tables.search(ask)
-        whole.append(time.perf_counter() - began)
+        whole.append(time.process_time() - began)
     return {"cases": cases, "wrong": wrong, **_milliseconds(whole)}
 
 
@@ -112,6 +112,8 @@ def main() -> None:
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
     if found["clusters"]["wrong"] or found["tables"]["wrong"]:
         raise SystemExit("the advisor and trying everything disagree")
+    if any(found[kind]["milliseconds"]["most"] > BOUND_MILLISECONDS for kind in ("clusters", "tables")):
+        raise SystemExit(f"a case takes more than {BOUND_MILLISECONDS} ms")
 
 
 if __name__ == "__main__":

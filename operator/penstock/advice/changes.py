@@ -159,11 +159,8 @@ def arithmetic(question: Question, choice: Choice, cost: Cost) -> dict[str, str]
     """How the amounts come about: of the instances, the storage and the I/O."""
     prefix = "aurora-io-optimized" if choice.io_optimized else "aurora"
     hours = number((HOURS * choice.awake).quantize(Decimal("0.1")).normalize())
-    counts: dict[str, int] = {}
-    for cls in question.classes(choice):
-        counts[cls] = counts.get(cls, 0) + 1
     parts = []
-    for cls, count in counts.items():
+    for cls, count in question.classes(choice).items():
         price = question.catalogue.price(f"{prefix}.serverless" if cls == SERVERLESS else f"{prefix}.instance.{cls}")
         units = f" × {number(question.units(choice) or Decimal(0))} ACUs" if cls == SERVERLESS else ""
         parts.append(f"{count}{units} × {number(price.amount) if price else '?'} × {hours} h")

@@ -159,16 +159,33 @@ class Question:
     def version(self) -> str:
         return self.spec.engine.version or ""
 
-    def classes(self, choice: Choice) -> list[str]:
-        """The class of every instance."""
-        return [self.fixed.get(n, choice.instance_class) for n in range(1, choice.readers + 2)]
+    def classes(self, choice: Choice) -> dict[str, int]:
+        """How many instances there are of each class."""
+        own = choice.instance_class
+        if not self.fixed:
+            return {own: choice.readers + 1}
+        counts: dict[str, int] = {}
+        for ordinal in range(1, choice.readers + 2):
+            cls = self.fixed.get(ordinal, own)
+            counts[cls] = counts.get(cls, 0) + 1
+        return counts
+
+    def each(self, readers: int) -> Load | None:
+        """What every instance must carry, with so many readers."""
+        if readers not in self._each:
+            self._each[readers] = self.demand.each(readers)
+        return self._each[readers]
+
+    @cached_property
+    def _each(self) -> dict[int, Load | None]:
+        return {}
 
     def shape(self, choice: Choice) -> ClusterShape:
         """The shape as the estimates take it."""
         return ClusterShape(
             engine=self.engine,
             version=self.version,
-            classes={str(n): cls for n, cls in enumerate(self.classes(choice))},
+            classes={f"{cls}-{n}": cls for cls, count in self.classes(choice).items() for n in range(count)},
             io_optimized=choice.io_optimized,
             capacity=choice.capacity,
             awake=choice.awake,
@@ -187,38 +204,33 @@ class Question:
 
     def mean(self, readers: int) -> Decimal | None:
         """Capacity units that each serverless instance has on average; None when nobody told."""
-        each = self.demand.each(readers)
+        each = self.each(readers)
         return each.capacity_mean if each is not None else None
 
     def cost(self, choice: Choice) -> Cost | None:
         """What a choice costs a month; None when a price of it is not known."""
         prefix = "aurora-io-optimized" if choice.io_optimized else "aurora"
-        hours = HOURS * choice.awake
-        instances = Decimal(0)
-        cores = 0
-        for cls in self.classes(choice):
-            if cls == SERVERLESS:
-                rate = self._rate(f"{prefix}.serverless")
-                units = self.units(choice)
-            else:
-                rate, units = self._rate(f"{prefix}.instance.{cls}"), _ONE
-                known = facts(cls)
-                cores += known.processors if known is not None else 0
-            if rate is None or units is None:
-                return None
-            instances += rate * units * hours
-        support = self._support
-        if support is None or (support and any(facts(cls) is None for cls in self.classes(choice))):
-            return None
+        hours, support = HOURS * choice.awake, self._support
         storage = self._rate(f"{prefix}.storage")
         io = Decimal(0) if choice.io_optimized else self._rate("aurora.io")
-        if storage is None or io is None:
+        if support is None or storage is None or io is None:
             return None
+        instances, cores = Decimal(0), 0
+        for cls, count in self.classes(choice).items():
+            known = facts(cls)
+            if cls == SERVERLESS:
+                rate, units = self._rate(f"{prefix}.serverless"), self.units(choice)
+            else:
+                rate, units = self._rate(f"{prefix}.instance.{cls}"), _ONE
+            if rate is None or units is None or (support and known is None):
+                return None
+            instances += rate * units * count
+            cores += known.processors * count if known is not None else 0
         return Cost(
-            instances,
+            instances * hours,
             storage * (self.demand.storage or 0) / AURORA_GB,
             io * (self.demand.io or 0) * SECONDS,
-            support * cores * hours,
+            support * cores * hours if support else support,
         )
 
     def units(self, choice: Choice) -> Decimal | None:
@@ -230,8 +242,14 @@ class Question:
         return max(least, LEAST) if mean is None else min(max(mean, least), most)
 
     def _rate(self, key: str) -> Decimal | None:
-        price = self.catalogue.price(key)
-        return price.each if price is not None else None
+        if key not in self._rates:
+            price = self.catalogue.price(key)
+            self._rates[key] = price.each if price is not None else None
+        return self._rates[key]
+
+    @cached_property
+    def _rates(self) -> dict[str, Decimal | None]:
+        return {}
 
     @cached_property
     def _support(self) -> Decimal | None:
@@ -259,8 +277,8 @@ class Question:
         found = breaches(
             self.asked, self.spec, choice.readers, pauses=choice.pauses, hibernates=choice.sleep is not None
         )
-        each = self.demand.each(choice.readers)
-        for cls in sorted(set(self.classes(choice))):
+        each = self.each(choice.readers)
+        for cls in sorted(self.classes(choice)):
             known = facts(cls)
             if cls == SERVERLESS:
                 found += self._too_small(choice)
@@ -283,7 +301,16 @@ class Question:
 
     def ceiling(self, readers: int) -> Decimal:
         """The fewest capacity units that a serverless instance must be allowed, in its steps."""
-        each, memory = self.demand.each(readers), self.demand.memory
+        if readers not in self._ceilings:
+            self._ceilings[readers] = self._ceiling(readers)
+        return self._ceilings[readers]
+
+    @cached_property
+    def _ceilings(self) -> dict[int, Decimal]:
+        return {}
+
+    def _ceiling(self, readers: int) -> Decimal:
+        each, memory = self.each(readers), self.demand.memory
         needs = [self.demand.ceiling, _ONE]
         if each is not None:
             needs += [each.capacity, each.capacity_mean, each.cpu / CPU_ROOM / ACU_PROCESSOR]

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from penstock.api import dynamotable_rules
+from penstock.api import dynamotable_rules, hibernation
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
@@ -118,6 +118,12 @@ class Throughput(ApiModel):
     def target(self) -> int:
         """The utilisation to aim at, in percent."""
         return self.target_utilization or 70
+
+    def floor(self, units: int | None) -> int:
+        """The units that hibernation leaves. units: what it says itself. Never more than there are outside of it."""
+        if units is not None:
+            return min(units, self.max or self.units or units)
+        return self.min if self.autoscaled and self.min is not None else 1
 
 
 class IndexCapacity(ApiModel):
@@ -292,6 +298,21 @@ class ExpectedUsage(ApiModel):
     """The size of the table, in bytes ("10Gi")."""
 
 
+class Hibernation(hibernation.Hibernation):
+    """Outside its hours the table goes down to a floor: few provisioned units, or caps on demand."""
+
+    rules: ClassVar[tuple[Rule, ...]] = hibernation.RULES
+    schedule: hibernation.Time
+    """When it goes down, in cron's five fields: "0 20 * * 1-5"."""
+    wake: hibernation.Time
+    """When it is as capacity says again: "0 7 * * 1-5"."""
+    read_units: Units | None = None
+    """The read units that are left, of the table and of each of its global indexes; absent: autoscaling's min, else 1.
+    On demand it is a cap."""
+    write_units: Units | None = None
+    """The write units that are left; absent: autoscaling's min, else 1. On demand it is a cap."""
+
+
 class Cost(ApiModel):
     """Money."""
 
@@ -352,6 +373,8 @@ class DynamoTableSpec(ApiModel):
     """What the table must achieve."""
     cost: Cost | None = None
     """Budget and expected usage."""
+    hibernation: Hibernation | None = None
+    """Outside its hours the table goes down to a floor."""
 
     @property
     def wants_pitr(self) -> bool | None:

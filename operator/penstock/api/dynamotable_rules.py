@@ -198,6 +198,12 @@ def _same_locals(new: Any, old: Any) -> bool:
 
 SPEC = (
     Rule(
+        "needs capacity: only units and caps that are managed can go down and come back; say its mode",
+        cel="!has(self.hibernation) || has(self.capacity)",
+        holds=lambda s: s.hibernation is None or s.capacity is not None,
+        at="hibernation",
+    ),
+    Rule(
         "must be unchanged: the region of a table is for ever; make another DynamoTable in the other region",
         cel="has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
         keeps=lambda new, old: new.region == old.region,

@@ -7,6 +7,7 @@ from typing import Any
 from penstock.api.advice import AdviceStatus
 from penstock.api.conditions import Condition
 from penstock.api.cost import CostStatus
+from penstock.api.hibernation import HibernationStatus
 from penstock.api.model import StatusModel, Timestamp
 from penstock.api.plan import PlanStatus
 
@@ -107,6 +108,8 @@ class DynamoTableStatus(StatusModel):
     """What the operator may remove: indexes and tags that came from the spec."""
     restore: Restore | None = None
     """The restore that made this table."""
+    hibernation: HibernationStatus | None = None
+    """Whether the table hibernates, and until when."""
     cost: CostStatus | None = None
     """Money."""
     advice: AdviceStatus | None = None

@@ -29,13 +29,16 @@ RULES: Final = (
 )
 
 
+Time = Annotated[StrictStr, Field(max_length=100), CRON, ONE_MINUTE]
+
+
 class Hibernation(ApiModel):
     """The cluster is stopped and started by the clock."""
 
     rules: ClassVar[tuple[Rule, ...]] = RULES
-    schedule: Annotated[StrictStr, Field(max_length=100), CRON, ONE_MINUTE]
+    schedule: Time
     """When it stops, in cron's five fields: "0 20 * * 1-5"."""
-    wake: Annotated[StrictStr, Field(max_length=100), CRON, ONE_MINUTE]
+    wake: Time
     """When it starts again: "0 7 * * 1-5"."""
     timezone: Annotated[StrictStr, Field(max_length=64), ZONE] | None = None
     """The time zone of both, as the IANA names it; UTC when absent."""

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from penstock.api.dynamotable import CapacityMode, DynamoTableSpec, ExpectedUsage, IndexCapacity, TableClass, Throughput
 from penstock.aws.dynamodb import PROVISIONED, Table, Units
-from penstock.cost.estimate import Bill, Estimate
+from penstock.cost.estimate import Bill, Estimate, money, plain, rounded
 from penstock.cost.prices import DYNAMODB_GB, HOURS, SECONDS, Catalogue
+from penstock.engine import hibernation
 
 STANDARD: Final = "STANDARD"
 INFREQUENT_ACCESS: Final = "STANDARD_INFREQUENT_ACCESS"
@@ -23,16 +24,21 @@ _OVERHEAD = 100
 _READ_UNIT, _WRITE_UNIT = 4096, 1024
 _DEFAULT_ITEM = 1024
 NONE: Final = Units()
+ALWAYS: Final = Decimal(1)
 
 
 @dataclass(frozen=True)
 class IndexShape:
-    """A global index as far as it is paid for. whole: it copies whole items. size: bytes, as they are billed. rules: of Contributor Insights."""
+    """A global index as far as it is paid for.
+
+    whole: it copies whole items. size: bytes, as they are billed. rules: of Contributor Insights. floor: units while the table hibernates.
+    """
 
     units: Units = NONE
     whole: bool = True
     size: int = 0
     rules: int = 0
+    floor: Units = NONE
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class TableShape:
     """A table as far as it is paid for.
 
     size: bytes of items and local indexes, as they are billed. rules: Contributor Insights rules that watch the table itself. warmed: warm throughput
-    is to be raised above what AWS gives.
+    is to be raised above what AWS gives. awake: the part of a month in which it does not hibernate, 0 to 1; floor: units while it does.
     """
 
     table_class: str = STANDARD
@@ -51,6 +57,8 @@ class TableShape:
     recovery: bool = False
     rules: int = 0
     warmed: bool = False
+    awake: Decimal = ALWAYS
+    floor: Units = NONE
 
 
 def running(table: Table, recovery: bool = False, watched: Iterable[str] = ()) -> TableShape:
@@ -91,7 +99,7 @@ def declared(spec: DynamoTableSpec, now: TableShape | None = None) -> TableShape
         indexes[index.name] = IndexShape(units if provisioned else Units(), whole, known.size, rules)
     recovery = spec.wants_pitr
     watched = spec.contributor_insights
-    return TableShape(
+    shape = TableShape(
         table_class=have.table_class if spec.table_class is None else _class(spec.table_class),
         provisioned=provisioned,
         units=_units(capacity, have.units, _unit_rates(usage, True)) if provisioned else Units(),
@@ -101,6 +109,23 @@ def declared(spec: DynamoTableSpec, now: TableShape | None = None) -> TableShape
         rules=have.rules if watched is None else _rules(spec.key.sort is not None, watched),
         warmed=spec.warm_throughput is not None or any(i.warm_throughput for i in spec.global_indexes or ()),
     )
+    return hibernating(shape, spec)
+
+
+def hibernating(shape: TableShape, spec: DynamoTableSpec) -> TableShape:
+    """The shape with the hours in which it is awake, and what is left of its units in the others."""
+    asked = spec.hibernation
+    if asked is None or spec.capacity is None:
+        return shape
+
+    def floor(capacity: IndexCapacity | None) -> Units:
+        if capacity is None or capacity.read is None or capacity.write is None:
+            return NONE
+        return Units(capacity.read.floor(asked.read_units), capacity.write.floor(asked.write_units))
+
+    capacities = {i.name: i.capacity for i in spec.global_indexes or ()}
+    indexes = {name: replace(i, floor=floor(capacities.get(name))) for name, i in shape.indexes.items()}
+    return replace(shape, awake=hibernation.awake(asked), floor=floor(spec.capacity), indexes=indexes)
 
 
 def estimate(shape: TableShape, usage: ExpectedUsage | None, catalogue: Catalogue, today: date) -> Estimate:
@@ -197,14 +222,34 @@ def _named(throughput: Mapping[str, Any] | None, have: Units) -> Units:
 
 
 def _provisioned(bill: Bill, prefix: str, shape: TableShape) -> None:
-    bill.add("provisioned writes", f"{prefix}.write-capacity", shape.units.write * HOURS)
-    bill.add("provisioned reads", f"{prefix}.read-capacity", shape.units.read * HOURS)
+    def hours(awake: int, floor: int) -> Decimal:
+        return awake * HOURS * shape.awake + floor * HOURS * (ALWAYS - shape.awake)
+
+    before = bill.exact
+    bill.add("provisioned writes", f"{prefix}.write-capacity", hours(shape.units.write, shape.floor.write))
+    bill.add("provisioned reads", f"{prefix}.read-capacity", hours(shape.units.read, shape.floor.read))
     if shape.indexes:
-        writes = sum(i.units.write for i in shape.indexes.values())
-        reads = sum(i.units.read for i in shape.indexes.values())
-        bill.add("provisioned writes of global indexes", f"{prefix}.write-capacity", writes * HOURS)
-        bill.add("provisioned reads of global indexes", f"{prefix}.read-capacity", reads * HOURS)
+        writes = sum((hours(i.units.write, i.floor.write) for i in shape.indexes.values()), Decimal(0))
+        reads = sum((hours(i.units.read, i.floor.read) for i in shape.indexes.values()), Decimal(0))
+        bill.add("provisioned writes of global indexes", f"{prefix}.write-capacity", writes)
+        bill.add("provisioned reads of global indexes", f"{prefix}.read-capacity", reads)
+    if shape.awake < ALWAYS:
+        _saves(bill, shape, bill.exact - before, prefix)
     bill.assume("Provisioned units are counted as they are now all month; autoscaling moves them with the load.")
+
+
+def _saves(bill: Bill, shape: TableShape, paid: Decimal, prefix: str) -> None:
+    """Say what hibernation saves."""
+    units = [shape.units, *(i.units for i in shape.indexes.values())]
+    always = Decimal(0)
+    for direction, count in (("write", sum(u.write for u in units)), ("read", sum(u.read for u in units))):
+        price = bill.catalogue.price(f"{prefix}.{direction}-capacity")
+        always += price.each * count * HOURS if price is not None else 0
+    hours = plain(rounded(HOURS * shape.awake, Decimal("0.1")))
+    bill.assume(
+        f"The table hibernates: its units are counted for {hours} of {plain(HOURS)} hours a month and its floor for the others, which "
+        f"saves ${money(always - paid)}."
+    )
 
 
 def _on_demand(bill: Bill, prefix: str, shape: TableShape, usage: ExpectedUsage | None) -> None:

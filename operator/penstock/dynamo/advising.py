@@ -43,6 +43,10 @@ def findings(
             "", why=f"Nothing is advised yet: of the {ENOUGH.days} days of metrics that it takes {days} are there."
         )
     spec = desired.spec
+    if spec.hibernation is not None:
+        return Findings(
+            "", why="Nothing is advised: with spec.hibernation the load of half the hours says little of the others."
+        )
     shape = rates.declared(spec, costing.running(desired, observed))
     asked = advisor.ask(spec, shape, measured.uses, catalogue)
     return advisor.advise(spec, asked, advisor.present(spec, shape), f"metrics of {min(days, measures.DAYS)} days")

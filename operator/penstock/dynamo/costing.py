@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
 from penstock.cost import dynamo as rates
 from penstock.cost.dynamo import TableShape
@@ -42,6 +43,13 @@ def priced(plan: Plan, desired: Desired, observed: Observed, catalogue: Catalogu
     return replace(plan, steps=tuple(steps))
 
 
+def unmoved(plan: Plan) -> Plan:
+    """The plan of a change that the clock made, and that the estimate has in it already."""
+    moves = ("UpdateTable", "RegisterScalableTarget")
+    steps = (replace(s, cost_delta=Decimal(0)) if s.operation in moves else s for s in plan.steps)
+    return replace(plan, steps=tuple(steps))
+
+
 def running(desired: Desired, observed: Observed) -> TableShape | None:
     """The shape of the table that is there and ours."""
     table = observed.table
@@ -49,7 +57,8 @@ def running(desired: Desired, observed: Observed) -> TableShape | None:
         return None
     insights = observed.insights.statuses if observed.insights is not None else {}
     watched = [name for name, status in insights.items() if status in ("ENABLED", "ENABLING")]
-    return rates.running(table, bool(observed.backups and observed.backups.enabled), watched)
+    shape = rates.running(table, bool(observed.backups and observed.backups.enabled), watched)
+    return rates.hibernating(shape, desired.spec)
 
 
 def _estimate(desired: Desired, shape: TableShape, catalogue: Catalogue, today: date) -> Estimate:

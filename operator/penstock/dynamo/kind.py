@@ -27,7 +27,7 @@ from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
 from penstock.cost.spend import Spend
-from penstock.dynamo import advising, costing, ownership, spending
+from penstock.dynamo import advising, costing, hibernation, ownership, spending
 from penstock.dynamo import plan as planning
 from penstock.dynamo import report as reporting
 from penstock.dynamo.act import Actor
@@ -37,6 +37,7 @@ from penstock.dynamo.observe import Cycles, Observer
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions, metrics
 from penstock.engine.errors import Trouble
+from penstock.engine.hibernation import problems
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Resource
 from penstock.engine.loop import forced_token
@@ -120,6 +121,7 @@ class DynamoTables:
             absent="deletionTimestamp" in metadata,
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
+            wake=(metadata.get("annotations") or {}).get(meta.WAKE, ""),
             settled=bool(
                 synced
                 and synced.get("status") == "True"
@@ -140,8 +142,9 @@ class DynamoTables:
     def plan(self, desired: Desired, observed: Observed, now: datetime) -> Plan:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
-        found = planning.plan(desired, observed, now)
-        return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
+        found = planning.plan(hibernation.wanted(desired, now), observed, now)
+        priced = costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
+        return costing.unmoved(priced) if hibernation.changes(desired, now) else priced
 
     async def act(self, desired: Desired, step: Step) -> str | None:
         return await self._actor.act(desired, self._memory(desired), step)
@@ -254,8 +257,9 @@ class DynamoTables:
     @staticmethod
     def _parse(obj: Object) -> DynamoTable:
         found = parse_as(DynamoTable, {**obj, "status": {}})
-        if isinstance(found, list):
-            raise Invalid(found)
+        wrong = found if isinstance(found, list) else problems(found.spec.hibernation)
+        if isinstance(found, list) or wrong:
+            raise Invalid(wrong)
         return found
 
 

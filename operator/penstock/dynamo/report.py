@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.conditions import ConditionType, Reason
 from penstock.aws.dynamodb import ON_DEMAND, Table
-from penstock.dynamo import changes, facets
+from penstock.dynamo import changes, facets, hibernation
 from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
@@ -33,7 +34,13 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
     table = observed.table if observed is not None else None
     ours = table is not None and observed is not None and _ours(desired, observed)
     state = _ready(desired, status, table if ours else None, plan, trouble)
-    again = _again(observed, plan, next_look)
+    resting = hibernation.rest(desired, now)
+    again = min(_again(observed, plan, next_look), resting.seconds(now) if resting is not None else next_look)
+    if resting is not None and resting.asleep and state.status is True and state.reason == Reason.AVAILABLE:
+        sentence = (
+            f"Table {desired.table_name} hibernates until {resting.local}: it serves requests as far as its floor goes."
+        )
+        state = replace(state, reason=Reason.HIBERNATING, message=sentence)
     fields = _fields(
         desired, status, observed if ours or (observed and table is None and not observed.assumed) else None, plan, now
     )
@@ -219,6 +226,14 @@ def _fields(
                 "name": backup.name,
                 **({"createdAt": timestamp(backup.created_at)} if backup.created_at else {}),
             }
+    resting = hibernation.rest(desired, now)
+    if resting is not None:
+        found = {**found, "hibernation": resting.as_status()}
+    elif hibernation.leaves(desired) and not plan.empty:
+        # Until its capacity is what the spec says, that it may be less must be known.
+        found = {**found, "hibernation": kept["hibernation"]}
+    else:
+        found.pop("hibernation", None)
     told = plan.as_status()
     return {**found, "plan": told} if told is not None else found
 

@@ -16,8 +16,9 @@ from penstock.engine.holds import Held
 class Desired:
     """What one object asks for.
 
-    owner: the value of the owner tag. absent: the object is being deleted, and so is the table, as deletion_policy says. approved: what
-    penstock.dev/approve holds. settled: the operator had reached this very generation before, so a difference is somebody else's doing.
+    owner: the value of the owner tag. absent: the object is being deleted, and so is the table, as deletion_policy says. approved, wake: what the
+    annotations penstock.dev/approve and penstock.dev/wake hold. settled: the operator had reached this very generation before, so a difference is
+    somebody else's doing.
     """
 
     namespace: str
@@ -32,6 +33,7 @@ class Desired:
     absent: bool = False
     deleted_at: str = ""
     approved: str = ""
+    wake: str = ""
     settled: bool = False
 
     @property
