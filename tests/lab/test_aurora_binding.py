@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
+from bound import Bound
 from declared import operator_logs, unharmed
-from declared_cluster import DeclaredCluster
 from together import scenario
 
 from penstock_lab.lab import Lab
 
 pytestmark = pytest.mark.lab
 
-DATABASES = {"databaseName": "ledger", "tags": {"lab/postgres": "nodes"}}
-
 
 @pytest.fixture(scope="module", autouse=True)
 def steady(lab: Lab) -> Iterator[None]:
     with unharmed(lab):
         yield
-
-
-class Bound:
-    """A cluster and its connection Secret, as an application has it."""
-
-    def __init__(self, lab: Lab, namespace: str, spec: dict[str, Any] | None = None, **more: Any) -> None:
-        self.lab, self.namespace = lab, namespace
-        self.cluster = DeclaredCluster.small(lab, namespace, {**DATABASES, **(spec or {})}, **more)
-
-    @property
-    def name(self) -> str:
-        return str(self.cluster.status["binding"]["name"])
-
-    @property
-    def secret(self) -> dict[str, Any]:
-        path = f"/api/v1/namespaces/{self.namespace}/secrets/{self.cluster.name}-binding"
-        found: Any = self.lab.api.json(path)
-        assert found is not None, "there is no Secret"
-        return dict(found)
-
-    @property
-    def data(self) -> dict[str, str]:
-        return {k: base64.b64decode(v).decode() for k, v in self.secret["data"].items()}
-
-    def ready(self, reason: str = "Bound") -> Bound:
-        self.cluster.settled()
-        self.cluster.wait("Bound", reason=reason)
-        return self
-
-    def ask(self, sql: str, data: dict[str, str] | None = None, uri: str = "uri") -> list[tuple[Any, ...]]:
-        """Log in with what the Secret holds and nothing else, as a mounted folder gives it."""
-        data = data or self.data
-        folder = Path(self.lab.state.folder) / "bindings" / self.namespace
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "ca.crt").write_text(data["ca.crt"])
-        with psycopg.connect(data[uri], sslrootcert=str(folder / "ca.crt"), connect_timeout=3, autocommit=True) as db:
-            cursor = db.execute(sql)
-            return cursor.fetchall() if cursor.description else []
-
-    def patch(self, body: dict[str, Any]) -> None:
-        self.lab.kubectl("patch", "secret", self.name, "-n", self.namespace, "--type=merge", "-p", json.dumps(body))
 
 
 @scenario
@@ -100,7 +54,7 @@ def test_the_secret_logs_in_with_the_uris_it_holds_and_goes_with_its_object(lab:
     bound.cluster.by_hand("failover_db_cluster")
     bound.cluster.until(lambda: bound.cluster.status["writer"] not in ("", writer), "another writer")
     bound.cluster.look().settled()
-    bound.cluster.until(lambda: bound.ask("select pg_is_in_recovery()") == [(False,)])
+    bound.until("select not pg_is_in_recovery()", "the endpoint follows")
     assert bound.secret["metadata"]["resourceVersion"] == version
     # Nobody but the Secret tells the password.
     seen = json.dumps(bound.cluster.object) + json.dumps(bound.cluster.events)
