@@ -113,6 +113,7 @@ class Operator:
     async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
         account = Account(options.region, rds_rate=options.rds_rate)
+        book = DrillBook()
         prices = self._prices = PriceBook(account if options.live_prices else None)
         meters = self._meters = Meters(account, prices, options.spend_every)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory, meters, options.advice_every)
@@ -131,7 +132,7 @@ class Operator:
         drilled = DrilledClusters(
             lambda key: loop.store.get(key), clusters, CredentialReader(account, kube), kube, options.database_ca
         )
-        drills = FailoverDrills(account, drilled, DrillBook(), kube)
+        drills = FailoverDrills(account, drilled, book, kube)
         kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books), drills]
         recorder = Recorder(kube, self._identity())
         loop = self._loop = Loop(kube, kinds, recorder, gate=books, workers=options.workers)

@@ -363,5 +363,54 @@ def advise(ctx: click.Context, /, **options: Any) -> None:
     )
 
 
+@main.command()
+@click.option("-n", "--namespace", default="", help="Only this namespace. Default: all.")
+@click.option("-l", "--selector", default="", help="Only clusters with these labels, as kubectl takes them.")
+@click.option(
+    "--sort",
+    default="state",
+    type=click.Choice(["state", "name", "lag", "failover", "cost"]),
+    show_default=True,
+    help="What comes first; state: what is not well.",
+)
+@click.option(
+    "--interval", default=2.0, type=click.FloatRange(min=0.5), show_default=True, help="Seconds between two looks."
+)
+@click.option("--once", is_flag=True, help="Print once and end; so it is without a terminal, too.")
+def top(namespace: str, selector: str, sort: str, interval: float, once: bool) -> None:
+    """Show the clusters of the current kubeconfig live: who writes, lag, the last failover, objectives, cost. Ctrl-C ends it."""
+    from penstock.engine.kube import KubeError
+    from penstock.watching.rows import Sort
+    from penstock.watching.top import View
+    from penstock.watching.top import top as show
+
+    try:
+        asyncio.run(show(View(namespace, selector, Sort(sort), interval), once=once))
+    except KubeError as error:
+        raise click.ClickException(error.message) from error
+    except KeyboardInterrupt:
+        pass
+
+
+@main.group()
+def report() -> None:
+    """Pages about what was measured."""
+
+
+@report.command("drill")
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True, help="The drill's namespace.")
+@click.option("-o", "--output", default="html", type=click.Choice(["html", "md"]), show_default=True)
+def report_drill(name: str, namespace: str, output: Literal["html", "md"]) -> None:
+    """Print what the last run of a FailoverDrill measured, with a timeline of its commits, as one page that needs nothing else."""
+    from penstock.engine.kube import KubeError
+    from penstock.watching.drillreport import report as tell
+
+    try:
+        asyncio.run(tell(name, namespace, output))
+    except KubeError as error:
+        raise click.ClickException(error.message) from error
+
+
 if __name__ == "__main__":
     main()

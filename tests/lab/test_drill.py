@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from declared import fault, unharmed
@@ -24,6 +28,11 @@ def without_a_traceback(lab: Lab, together: Together) -> Iterator[None]:
 
 @scenario
 def test_a_drill_passes_another_fails_with_its_figure_and_two_at_once_take_turns(lab: Lab, namespace: str) -> None:
+    def run(*words: str) -> str:
+        environment = {**os.environ, "KUBECONFIG": str(lab.state.folder / "kubeconfig")}
+        command = [str(Path(sys.executable).with_name("penstock")), *words]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
     cluster = DrilledCluster(lab, namespace, readers=2).settled()
     old = cluster.writer
     drill = DeclaredDrill(lab, namespace, {"load": {"writers": 3, "duration": "6s"}}, name="good")
@@ -42,6 +51,17 @@ def test_a_drill_passes_another_fails_with_its_figure_and_two_at_once_take_turns
     assert 0 < counted <= report["commitsAcknowledged"]
     assert len(drill.told("DrillPassed")) == 1
     assert cluster.schemas == []
+
+    page = run("report", "drill", "good", "-n", namespace)
+    assert page.startswith("<!doctype html>")
+    assert report["sentence"] in page
+    assert "<svg" in page
+    assert "Failover drill good: Passed" in run("report", "drill", "good", "-n", namespace, "-o", "md")
+    (line,) = [
+        row for row in run("top", "--once", "-n", namespace).splitlines() if row.startswith(f"{namespace}/ledger")
+    ]
+    assert cluster.writer in line
+    assert "Passed" in line
 
     # Once is once; what cannot hold is told with the figure.
     strict = {"limits": {"outage": "1ms"}, "load": TINY}
