@@ -39,7 +39,7 @@ def findings(
     spec = desired.spec
     members = _members(observed)
     measured = measures.cluster(cluster.identifier, members, series, now, advisor.expected(spec))
-    days = measured.span.days
+    days = max(0, measured.span.days)
     if measured.demand is None:
         return Findings(
             "", why=f"Nothing is advised yet: of the {ENOUGH.days} days of metrics that it takes {days} are there."

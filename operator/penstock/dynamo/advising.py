@@ -37,7 +37,7 @@ def findings(
     since = {i.name: i.since for i in desired.status.indexes}
     indexes = {i.name: since.get(i.name) for i in table.indexes}
     measured = measures.table(table.name, indexes, series, table.created_at, now)
-    days = measured.span.days
+    days = max(0, measured.span.days)
     if measured.span < ENOUGH:
         return Findings(
             "", why=f"Nothing is advised yet: of the {ENOUGH.days} days of metrics that it takes {days} are there."
