@@ -299,15 +299,20 @@ def plan(ctx: click.Context, /, **options: Any) -> None:
 @click.option("-l", "--selector", default="", help="Only objects with these labels, as kubectl takes them.")
 @click.option("--by-label", "label", default="", metavar="KEY", help="Group by this label's value, for example team.")
 @click.option("-o", "--output", default="table", type=click.Choice(["table", "csv", "json"]), show_default=True)
-def cost(namespace: str, selector: str, label: str, output: str) -> None:
-    """Print what the tables and clusters of the current kubeconfig cost a month, as their status estimates it."""
+@click.option(
+    "--html", default="", type=click.Path(dir_okay=False), help="Write a page with plots to this file instead."
+)
+def cost(namespace: str, selector: str, label: str, output: str, html: str) -> None:
+    """Print what the tables and clusters of the current kubeconfig cost a month, have cost and will have cost, as their status tells it."""
     from penstock.costs import costs
     from penstock.engine.kube import KubeError
 
     try:
-        asyncio.run(costs(namespace, selector, label, output))
+        asyncio.run(costs(namespace, selector, label, output, html))
     except KubeError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{html} cannot be written ({error.strerror}); name another file") from error
 
 
 class _Dollars(click.ParamType[Decimal]):

@@ -6,9 +6,11 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,7 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.aurora import kind as aurora
+from penstock.budget.books import RESOURCE as BUDGETS
 from penstock.cost.estimate import money
+from penstock.costpage import Bar, Saver, page
 from penstock.dynamo import kind as dynamo
 from penstock.engine.kind import Object
 from penstock.engine.kube import Kube, KubeError, Resource
@@ -28,7 +32,10 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Line:
-    """One object. monthly: US dollars, None when no price of it is known or no pass has told one. label: the value of the label asked for."""
+    """One object. monthly: US dollars, None when no price of it is known or no pass has told one. label: the value of the label asked for.
+
+    spent, forecast: of this month, None when not known. advice: status.advice.
+    """
 
     namespace: str
     kind: str
@@ -38,6 +45,9 @@ class Line:
     basis: str = ""
     source: str = ""
     budget: str = ""
+    spent: Decimal | None = None
+    forecast: Decimal | None = None
+    advice: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -56,13 +66,28 @@ class Sum:
         return sum((line.monthly or Decimal(0) for line in self.lines), Decimal(0))
 
     @property
+    def spent(self) -> Decimal | None:
+        """Of those that know it."""
+        known = [line.spent for line in self.lines if line.spent is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    @property
+    def forecast(self) -> Decimal | None:
+        """Of those that know it."""
+        known = [line.forecast for line in self.lines if line.forecast is not None]
+        return sum(known, Decimal(0)) if known else None
+
+    @property
     def lacking(self) -> int:
         """Objects of which something, or all, is not in the sum."""
         return sum(not line.whole for line in self.lines)
 
 
-async def costs(namespace: str, selector: str, label: str, output: str) -> None:
-    """Print the cost of every object. namespace: '' for all. selector: as kubectl -l takes it. label: group by this label. Raises KubeError."""
+async def costs(namespace: str, selector: str, label: str, output: str, html: str = "") -> None:
+    """Print the cost of every object. namespace: '' for all. selector: as kubectl -l takes it. label: group by this label. Raises KubeError.
+
+    html: a file that gets the figures as a page with plots instead; raises OSError.
+    """
     kube = await Kube.connect()
     try:
         found = [
@@ -70,10 +95,14 @@ async def costs(namespace: str, selector: str, label: str, output: str) -> None:
             for kind, resource in _KINDS
             for obj in await _list(kube, resource, namespace, selector)
         ]
+        budgets = await _budgets(kube, namespace) if html else []
     finally:
         await kube.close()
     lines = sorted(found, key=lambda one: (one.label, one.namespace, one.kind, one.name))
-    if output == "csv":
+    if html:
+        Path(html).write_text(_page(lines, budgets), encoding="utf-8")
+        sys.stdout.write(f"{html} has {_count(len(lines), 'object')} and {_count(len(budgets), 'budget')}.\n")
+    elif output == "csv":
         _csv(lines, label)
     elif output == "json":
         sys.stdout.write(json.dumps(as_json(lines, label), indent=2) + "\n")
@@ -83,20 +112,20 @@ async def costs(namespace: str, selector: str, label: str, output: str) -> None:
 
 def line(obj: Object, kind: str, label: str) -> Line:
     """What an object tells of its cost."""
-    metadata, cost = obj["metadata"], (obj.get("status") or {}).get("cost") or {}
-    try:
-        monthly = Decimal(cost["monthlyEstimate"])
-    except (KeyError, TypeError, InvalidOperation):
-        monthly = None
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    cost = status.get("cost") or {}
     return Line(
         metadata["namespace"],
         kind,
         metadata["name"],
         (metadata.get("labels") or {}).get(label, "") if label else "",
-        monthly if monthly is not None and monthly.is_finite() else None,
+        _known(cost.get("monthlyEstimate")),
         str(cost.get("basis") or ""),
         str(cost.get("priceSource") or ""),
         str(((obj.get("spec") or {}).get("cost") or {}).get("monthlyBudget") or ""),
+        _known(cost.get("monthToDate")),
+        _known(cost.get("forecast")),
+        status.get("advice") or {},
     )
 
 
@@ -144,6 +173,61 @@ async def _list(kube: Kube, resource: Resource, namespace: str, selector: str) -
         query = {**query, "continue": token}
 
 
+async def _budgets(kube: Kube, namespace: str) -> list[Bar]:
+    """Every CostBudget; none where their kind is not installed or may not be read."""
+    try:
+        found = await _list(kube, BUDGETS, namespace, "")
+    except KubeError as error:
+        if error.status in (403, 404):
+            return []
+        raise
+    return [_budget(obj) for obj in found]
+
+
+def _budget(obj: Object) -> Bar:
+    metadata, spending = obj["metadata"], (obj.get("status") or {}).get("spending") or {}
+    policy = str((obj.get("spec") or {}).get("policy") or "Warn")
+    return Bar(
+        f"{metadata['namespace']}/{metadata['name']}",
+        f"CostBudget, {policy}",
+        _known(spending.get("estimate")),
+        _known(spending.get("monthToDate")),
+        _known(spending.get("forecast")),
+        _known((obj.get("spec") or {}).get("monthlyLimit")),
+    )
+
+
+def _page(lines: Sequence[Line], budgets: Sequence[Bar]) -> str:
+    bars = [
+        Bar(
+            f"{one.namespace}/{one.name}",
+            f"{one.kind}, {one.basis or 'not looked at yet'}",
+            one.monthly,
+            one.spent,
+            one.forecast,
+            _known(one.budget),
+        )
+        for one in lines
+    ]
+    savers = []
+    for one in lines:
+        best = next(iter(one.advice.get("items") or ()), None)
+        saving = _known(best.get("saving")) if isinstance(best, Mapping) else None
+        if best is not None and saving is not None and saving > 0:
+            told = (str(best.get(name) or "") for name in ("summary", "risk"))
+            savers.append(Saver(f"{one.namespace}/{one.name}", next(told), saving, next(told)))
+    return page(bars, budgets, savers, datetime.now(UTC))
+
+
+def _known(text: Any) -> Decimal | None:
+    """An amount as an object tells it; None for none, and for what is no amount."""
+    try:
+        found = Decimal(text)
+    except (TypeError, InvalidOperation):
+        return None
+    return found if found.is_finite() else None
+
+
 def _fields(one: Line, label: str) -> dict[str, str]:
     return {
         "namespace": one.namespace,
@@ -154,6 +238,8 @@ def _fields(one: Line, label: str) -> dict[str, str]:
         "basis": one.basis,
         "priceSource": one.source,
         "monthlyBudget": one.budget,
+        "monthToDate": money(one.spent) if one.spent is not None else "",
+        "forecast": money(one.forecast) if one.forecast is not None else "",
     }
 
 
@@ -172,6 +258,10 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
     for head in (*((label.upper(),) if label else ()), "NAMESPACE", "KIND", "NAME"):
         table.add_column(head)
     table.add_column("USD/MONTH", justify="right")
+    # Only where something is known of it: most people's terminals are narrow.
+    actual = any(one.spent is not None for one in lines)
+    for head in ("TO-DATE", "FORECAST") if actual else ():
+        table.add_column(head, justify="right")
     table.add_column("BUDGET", justify="right")
     table.add_column("BASIS")
     blank = ("",) if label else ()
@@ -185,6 +275,7 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
                 one.kind,
                 one.name,
                 Text(amount, style="red" if over else "" if one.whole else "yellow"),
+                *((_told(one.spent), _told(one.forecast)) if actual else ()),
                 one.budget,
                 one.basis,
             )
@@ -195,17 +286,27 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
                 "",
                 f"{' '.join(_words(key))}: {len(group.lines)} together",
                 money(group.monthly),
+                *((_told(group.spent), _told(group.forecast)) if actual else ()),
                 "",
                 "",
                 style="dim",
             )
     everything = Sum(tuple(lines))
-    table.add_row(*blank, "", "", "total", money(everything.monthly), "", "", style="bold")
+    sums_ = (_told(everything.spent), _told(everything.forecast)) if actual else ()
+    table.add_row(*blank, "", "", "total", money(everything.monthly), *sums_, "", "", style="bold")
     console.print(table)
     if everything.lacking:
         console.print(
             f"{everything.lacking} of {len(lines)} lack a price or have not been looked at: status.cost.missing says what."
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _told(amount: Decimal | None) -> str:
+    return money(amount) if amount is not None else "-"
 
 
 def _words(key: Mapping[str, str]) -> Iterable[str]:

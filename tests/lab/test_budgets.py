@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from declared_cluster import DeclaredCluster
 from together import scenario
 
 from penstock_lab.lab import Lab
+from penstock_lab.state import checkout
 
 pytestmark = pytest.mark.lab
 
@@ -81,6 +85,39 @@ def test_the_naive_shape_is_held_with_the_sum_and_passes_when_somebody_approves(
     naive.until(lambda: told(lab, namespace).get("used") == "137 %", "the budget counts it")
     naive.until(lambda: len(events(lab, namespace, "BudgetAlert")) == 2, "both thresholds are told")
     assert condition(told(lab, namespace))["message"] == "The estimate is $110.21 of $80.00 a month."
+
+
+@scenario
+def test_the_samples_lab_fits_its_budget_and_the_naive_one_does_not(lab: Lab, namespace: str) -> None:
+    for name in ("lab-budget", "lab-naive", "lab-ledger"):
+        manifest = (checkout() / "manifests" / "samples" / f"{name}.yaml").read_text(encoding="utf-8")
+        lab.kubectl("-n", namespace, "apply", "-f", "-", input=manifest)
+
+    def cluster(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = (
+            json.loads(lab.kubectl("-n", namespace, "get", "aurora", name, "-o", "json").stdout).get("status") or {}
+        )
+        return found
+
+    wait_until(lambda: told(lab, namespace).get("spending", {}).get("estimate") == "48.86")
+    budgeted = told(lab, namespace)
+    assert budgeted["holding"] == ["AuroraCluster/lab-naive"]
+    # 2 × 0.073 × 730 h × 65/168 = 41.24, 50 GB × 0.10, 13.14 million I/O × 0.20.
+    assert Decimal(budgeted["spending"]["estimate"]) <= 80
+    assert Decimal(budgeted["spending"]["storage"]) == 5
+    assert condition(budgeted)["status"] == "True"
+    assert condition(cluster("lab-ledger"))["status"] == "True"
+    held = condition(cluster("lab-naive"))
+    assert "bring it to $163.07: $48.86 is there and this adds $114.21" in held["message"] or (
+        "bring it to $114.21" in held["message"]
+    )
+
+
+def wait_until(check: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 @scenario

@@ -20,7 +20,7 @@ from .. import processes
 from ..aws.client import LabAWSError
 from ..lab import Lab
 from ..state import LabError, State
-from . import clusters, crash, opening, tables
+from . import clusters, crash, money, opening, tables
 from .stage import NotHeld, Stage
 
 
@@ -47,6 +47,7 @@ CHAPTERS = (
     Chapter("Killed in the middle of two creations", crash.creation),
     Chapter("Deleted with a final snapshot, and restored from it", clusters.restore),
     Chapter("A cluster with four mistakes", clusters.refusal),
+    Chapter("A budget holds what would break it", money.budget),
 )
 
 
