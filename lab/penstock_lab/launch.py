@@ -17,7 +17,7 @@ from . import build, controlplane, processes
 from .aws.client import LabAWS, LabAWSError
 from .pki import Authority
 from .postgres import place
-from .postgres.binaries import PostgresMissing
+from .postgres.binaries import CHOICE, PostgresMissing
 from .state import LabError, State, write_atomically
 
 Tell = Callable[[str], None]
@@ -101,7 +101,7 @@ def start_aws(state: State, settings: dict[str, Any] | None) -> bool:
         place.clear(state.folder)  # those of an endpoint that was killed: nobody knows them any more
         place.choose(state.folder, state.id)
         argv += ["--postgres", state.postgres, "--pki", str(state.pki)]
-    env = processes.clean_environment(state.id)
+    env = processes.clean_environment(state.id, {key: os.environ[key] for key in (CHOICE,) if key in os.environ})
     state.processes["aws"] = processes.start(
         "aws", argv, log=state.logs / "aws.log", env=env, cwd=state.folder, port=state.ports["aws"]
     )

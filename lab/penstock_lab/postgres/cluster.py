@@ -499,6 +499,8 @@ class DatabaseCluster:
 
     def point(self, *, moved: bool = False) -> None:
         """Points the endpoints to the nodes. That the writer ``moved`` is known under the cluster's names after a while."""
+        for proxy in (self.writer_proxy, self.reader_proxy, *(one.proxy for one in self.members.values())):
+            proxy.force_tls = self.given.force_tls
         for member in self.members.values():
             member.proxy.point([member.port])
         if moved and self.dns_delay > 0:

@@ -29,6 +29,10 @@ _REQUEST_LENGTH = 8
 _TLS_REQUEST = struct.pack("!ii", _REQUEST_LENGTH, 80877103)
 _GSS_REQUEST = struct.pack("!ii", _REQUEST_LENGTH, 80877104)
 
+# An ErrorResponse as PostgreSQL's own to a connection that pg_hba.conf has only encrypted.
+_FIELDS = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for an unencrypted connection\0\0"
+_REFUSAL = b"E" + struct.pack("!i", 4 + len(_FIELDS)) + _FIELDS
+
 
 def block_addresses(number: int) -> list[str]:
     """The addresses of a block, without those that end in 0 or 255 and would look like a network's."""
@@ -144,6 +148,10 @@ class _Greeting:
             return read[_REQUEST_LENGTH:]
         self._side.greeting = None
         if request != _TLS_REQUEST:
+            if self._side.connection.proxy.force_tls:
+                self._side.transport.write(_REFUSAL)
+                self._side.transport.close()
+                return b""
             return read
         self._side.transport.write(b"S")
         self._side.connection.proxy.begin(self._encrypt())
@@ -223,6 +231,8 @@ class Proxy:
         self, loop: asyncio.AbstractEventLoop, listening: socket.socket, tls: ssl.SSLContext | None = None
     ) -> None:
         self.tls = tls
+        # Whether it refuses who does not ask for TLS, where it is the proxy that speaks it (rds.force_ssl).
+        self.force_tls = False
         self._loop = loop
         self._listening = listening
         self._server: asyncio.Server | None = None
