@@ -57,7 +57,10 @@ def test_of_one_tier_the_one_that_received_most_needs_no_catching_up() -> None:
         (True, True, {"a": True, "b": False}, "orderly"),
         (False, False, {"a": True}, "recover"),
         (True, False, {"a": True}, "orderly"),
-        (True, True, {}, "recover"),
+        (False, True, {}, "recover"),
+        # Nobody is there to take over: what serves is let serve.
+        (True, True, {}, "stay"),
+        (True, True, {"a": False}, "stay"),
     ],
 )
 def test_a_writer_is_replaced_only_in_a_way_that_loses_nothing(

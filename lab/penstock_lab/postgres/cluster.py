@@ -380,7 +380,7 @@ class DatabaseCluster:
                 continue
             from .takeover import fail_over
 
-            await fail_over(self, None)
+            await fail_over(self, None, leaves=key)
         async with self.topology:
             # Replaced, not changed: other threads look at it.
             self.members = {other: one for other, one in self.members.items() if other != key}

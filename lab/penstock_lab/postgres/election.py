@@ -44,15 +44,18 @@ def choose(candidates: Collection[Candidate], wanted: str | None = None) -> Choi
     return Choice(winner.name, most.name if behind else None, most.received)
 
 
-def way(*, alive: bool, protected: bool, readers: Mapping[str, bool]) -> Literal["orderly", "promote", "recover"]:
+def way(
+    *, alive: bool, protected: bool, readers: Mapping[str, bool]
+) -> Literal["orderly", "promote", "recover", "stay"]:
     """How the writer is replaced without losing a commit.
 
     alive: the writer answers. protected: each commit it acknowledged waited for a reader. readers: whether each answers.
     `orderly`: the writer sends all it has and ends. `promote`: it is killed, and the readers have all that was acknowledged.
-    `recover`: some commits may be on its disk alone, so it has to come up again before it can hand over.
+    `recover`: some commits may be on its disk alone, so it has to come up again before it can hand over. `stay`: it is well, and
+    there is nobody to hand over to.
     """
     if not any(readers.values()):
-        return "recover"
+        return "stay" if alive else "recover"
     if protected and all(readers.values()):
         return "promote"
     return "orderly" if alive else "recover"

@@ -18,10 +18,11 @@ _TRIES = 3
 _BACK_S = 30.0
 
 
-async def fail_over(cluster: DatabaseCluster, wanted: str | None) -> str | None:
+async def fail_over(cluster: DatabaseCluster, wanted: str | None, *, leaves: str | None = None) -> str | None:
     """Makes the reader ``wanted`` the writer, or whichever is due; gives who is the writer then.
 
-    Where ``wanted`` could not take over at once another did, and hands over to it.
+    With ``leaves`` nothing is done once another one than that is the writer. Where ``wanted`` could not take over at once another did,
+    and hands over to it.
     """
     for _ in range(_TRIES):
         async with cluster.topology:
@@ -29,6 +30,8 @@ async def fail_over(cluster: DatabaseCluster, wanted: str | None) -> str | None:
                 return cluster.writer
             if cluster.writer == wanted and cluster.current.node.running:
                 return wanted
+            if leaves is not None and cluster.writer != leaves:
+                return cluster.writer
             try:
                 await _take_over(cluster, wanted)
             except TROUBLE as failure:
@@ -60,6 +63,8 @@ async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
     answering = {one.key: answers for one, answers in zip(readers, asked, strict=True)}
     how = way(alive=alive, protected=cluster.protected, readers=answering)
     readers = [one for one in readers if answering[one.key]]
+    if how == "stay":
+        raise NodeFailed("no reader can be asked")
     if how == "recover":
         # What it acknowledged may be on its disk alone.
         await old.node.kill()
