@@ -106,7 +106,7 @@ def _cluster(
     now = clusters.present(spec, cluster_rates.declared(spec, found.cluster_identifier))
     fit = clusters.fit(asked, now, budget, storage_budget)
     cost = asked.cost(now) if now is not None else None
-    lacks = list(dict.fromkeys(asked.lacks(now))) if now is not None else []
+    lacks = list(clusters.lacks(asked, now)) if now is not None else []
     return {
         "objectives": list(asked.asked.names),
         "declared": _declared(asked, now, cost, lacks, budget, storage_budget),
@@ -157,7 +157,7 @@ def _shape(asked: Question, now: Choice | None, choice: Choice, cost: Cost, budg
         **left,
         **changes.arithmetic(asked, choice, cost),
         "checked": list(changes.checked(asked, choice)),
-        "patch": changes.patch(asked.spec, now, choice) if now is not None else {},
+        "patch": changes.patch(asked, now, choice) if now is not None else {},
     }
 
 

@@ -50,6 +50,7 @@ def objectives(random_: random.Random) -> dict[str, str]:
         "availability": random_.choice(["99", "99.9", "99.95", "99.99", "99.999"]),
         "failover": random_.choice(["30s", "60s", "5m", "15m"]),
         "connect": random_.choice(["500ms", "1m"]),
+        "replicaLag": "100ms",
         "queryP95": random_.choice(["50ms", "2m"]),
     }
     return {k: v for k, v in found.items() if random_.random() < 0.3}
@@ -147,22 +148,16 @@ def keeps(question: Question, choice: Choice) -> bool:
     asked = spec.objectives
     overrides = {o.ordinal: o for o in spec.instances.overrides}
     if asked is not None:
-        if asked.availability is not None:
-            nines = Decimal(asked.availability)
+        nines = Decimal(asked.availability or 0)
+        within = asked.failover.value if asked.failover is not None else None
+        if nines > Decimal("99.99") or (nines and choice.sleep is not None):
+            return False
+        if asked.replica_lag is not None and n == 0:
+            return False
+        if nines > Decimal("99.9") or (within is not None and within < timedelta(minutes=10)):
             zones = [overrides[k].zone if k in overrides and overrides[k].zone else k for k in range(1, n + 2)]
-            if nines > Decimal("99.99") or choice.sleep is not None:
-                return False
-            if nines > Decimal("99.9") and (n == 0 or len(set(zones)) == 1):
-                return False
-        if asked.failover is not None:
-            within = asked.failover.value
-            if within < timedelta(minutes=10) and n == 0:
-                return False
-            tiers = [
-                overrides[k].promotion_tier if k in overrides and overrides[k].promotion_tier is not None else 1
-                for k in range(2, n + 2)
-            ]
-            if within < timedelta(minutes=1) and not any(t in (0, 1) for t in tiers):
+            # Tiers cost nothing: they are held of what a patch makes (takes_over), not of a shape.
+            if n == 0 or len(set(zones)) == 1:
                 return False
         if asked.connect is not None and choice.sleep is not None:
             return False
@@ -172,6 +167,16 @@ def keeps(question: Question, choice: Choice) -> bool:
     if choice.pauses and spec.probe is not None and spec.probe.enabled:
         return False
     return _carries(question, choice, demand, n)
+
+
+def takes_over(spec: AuroraClusterSpec) -> bool:
+    """Whether a reader is of tier 0 or 1 where an objective needs one that takes over."""
+    asked = spec.objectives
+    quick = asked is not None and asked.failover is not None and asked.failover.value < timedelta(minutes=10)
+    high = asked is not None and Decimal(asked.availability or 0) > Decimal("99.9")
+    overrides = {o.ordinal: o.promotion_tier for o in spec.instances.overrides}
+    tiers = [overrides.get(n) for n in range(2, (spec.instances.readers or 0) + 2)]
+    return not (quick or high) or any(t in (None, 0, 1) for t in tiers)
 
 
 def _carries(question: Question, choice: Choice, demand: Demand, n: int) -> bool:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from advice_cases import CATALOGUE, TODAY, cluster_case, keeps, price
+from advice_cases import CATALOGUE, TODAY, cluster_case, keeps, price, takes_over
 
 from penstock.advice import changes
 from penstock.advice import cluster as advisor
@@ -184,6 +184,7 @@ def test_whatever_is_advised_keeps_the_objectives_costs_less_and_is_made_by_its_
         assert choice is not None
         assert changes.words(choice) == item.summary.split(" in place of ")[0]
         assert keeps(question, choice), item
+        assert takes_over(after), item
         assert price(question, choice) == item.monthly
         assert item.monthly + item.saving == found.monthly
         assert item.saving > 0
@@ -205,3 +206,17 @@ def test_fit_says_what_gives() -> None:
     assert [g.what for g in none.gives] == ["without these objectives"]
     assert advisor.fit(question, now, None, None).shapes
     assert advisor.fit(question, now, Decimal(1000), Decimal(1)).shapes == ()
+
+
+def test_a_reader_that_may_not_take_over_is_told_and_mended_with_whatever_is_done() -> None:
+    body = manifest(
+        objectives=HA,
+        instances={"class": "db.r6g.large", "readers": 1, "overrides": [{"ordinal": 2, "promotionTier": 15}]},
+    )
+    found = advise(body, NEARLY_IDLE)
+    assert found.breaks == (
+        "availability 99.99 % needs a reader of promotion tier 0 or 1: write promotionTier: 1 for ordinal 2 in spec.instances.overrides",
+    )
+    item = next(i for i in found.items if i.kind == "Class")
+    assert item.patch["spec"]["instances"]["overrides"] == [{"ordinal": 2, "promotionTier": 1}]
+    assert takes_over(read(merged(body, item.patch)))

@@ -7,11 +7,13 @@ from typing import Any
 
 from penstock.advice.classes import SERVERLESS, facts
 from penstock.advice.clusters import Choice, Cost, Question, Sleep
-from penstock.api.auroracluster import AuroraClusterSpec, Override
+from penstock.advice.promises import demoted
+from penstock.api.auroracluster import Override
 from penstock.cost.estimate import money, plain
 from penstock.cost.prices import HOURS
 
 _PAUSE = "10m"
+_FIRST_READER = 2
 _NOT_TOLD = "not told"
 
 
@@ -33,8 +35,9 @@ def number(value: Decimal) -> str:
     return plain(value)
 
 
-def patch(spec: AuroraClusterSpec, before: Choice, after: Choice) -> dict[str, Any]:
+def patch(question: Question, before: Choice, after: Choice) -> dict[str, Any]:
     """The JSON merge patch of the object that turns one shape into the other; null takes a field away."""
+    spec = question.spec
     instances: dict[str, Any] = {}
     if after.instance_class != before.instance_class:
         instances["class"] = after.instance_class
@@ -50,12 +53,20 @@ def patch(spec: AuroraClusterSpec, before: Choice, after: Choice) -> dict[str, A
         instances["serverless"] = None
     if after.readers != before.readers:
         instances["readers"] = after.readers
+    if demoted(question.asked, spec, after.readers):
+        instances["overrides"] = [_promoted(o) for o in spec.instances.overrides]
     found: dict[str, Any] = {"instances": instances} if instances else {}
     if after.io_optimized != before.io_optimized:
         found["storage"] = {"type": "IOOptimized" if after.io_optimized else "Standard"}
     if after.sleep is not None and after.sleep != before.sleep:
         found["hibernation"] = hibernation(after.sleep)
     return {"spec": found}
+
+
+def _promoted(override: Override) -> dict[str, Any]:
+    """An override as the manifest has it; that of the first reader with the tier of one that takes over."""
+    body = override.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return {**body, "promotionTier": 1} if override.ordinal == _FIRST_READER else body
 
 
 def hibernation(sleep: Sleep) -> dict[str, str]:

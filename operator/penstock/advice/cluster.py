@@ -11,7 +11,7 @@ from typing import Final
 from penstock.advice import changes, clusters
 from penstock.advice.classes import ACU_MEMORY, SERVERLESS, facts
 from penstock.advice.clusters import Choice, Cost, Demand, Load, Question, Sleep
-from penstock.advice.promises import promises
+from penstock.advice.promises import demoted, promises
 from penstock.advice.report import Advice, Findings, joined, worth
 from penstock.api.auroracluster import MAX_READERS, AuroraClusterSpec
 from penstock.cost.aurora import ClusterShape
@@ -71,7 +71,7 @@ def advise(asked: Question, now: Choice, basis: str) -> Findings:
     paid = asked.cost(now)
     if paid is None:
         return Findings(basis, why=f"Nothing is advised: {unpriced(asked, now)}.")
-    lacking = tuple(dict.fromkeys(asked.lacks(now)))
+    lacking = lacks(asked, now)
     best = next(_all(asked, now), None)
     items = []
     if best is not None:
@@ -82,14 +82,25 @@ def advise(asked: Question, now: Choice, basis: str) -> Findings:
         if worth(item.saving, paid.total) and choice not in kept:
             kept[choice] = item
     notes = []
-    if lacking and best is not None and best[1].total >= paid.total:
+    broken = asked.lacks(now)
+    if broken and best is not None and best[1].total >= paid.total:
         more = money(best[1].total - paid.total)
         notes.append(
             f"To keep all of it: {changes.words(best[0])}, ${money(best[1].total)} a month, ${more} more than now."
         )
-    elif lacking and best is None:
+    elif broken and best is None:
         notes.append("No shape of this region keeps all of it.")
     return Findings(basis, paid.total, tuple(kept.values()), tuple(notes), breaks=lacking)
+
+
+def lacks(asked: Question, now: Choice) -> tuple[str, ...]:
+    """What the present shape breaks or cannot carry, each as a clause. The tiers of readers cost nothing: every patch mends them."""
+    found = asked.lacks(now)
+    if demoted(asked.asked, asked.spec, now.readers):
+        found.append(
+            f"{asked.asked.tier} needs a reader of promotion tier 0 or 1: write promotionTier: 1 for ordinal 2 in spec.instances.overrides"
+        )
+    return tuple(dict.fromkeys(found))
 
 
 def unpriced(asked: Question, choice: Choice) -> str:
@@ -108,7 +119,7 @@ def _advice(kind: str, asked: Question, now: Choice, paid: Cost, found: tuple[Ch
         paid.total - cost.total,
         joined(changes.risk(asked, now, choice)),
         changes.checked(asked, choice),
-        changes.patch(asked.spec, now, choice),
+        changes.patch(asked, now, choice),
     )
 
 
@@ -221,7 +232,11 @@ def _gives(asked: Question, now: Choice, budget: Decimal | None, storage_budget:
     """The cheapest shape without each objective, without all of them, and with nights and weekends off."""
     objectives = asked.spec.objectives
     ways: list[tuple[str, Question, Choice]] = []
-    names = [n for n in ("availability", "failover", "connect", "query_p95") if objectives and getattr(objectives, n)]
+    names = [
+        n
+        for n in ("availability", "failover", "replica_lag", "connect", "query_p95")
+        if objectives and getattr(objectives, n)
+    ]
     for name in names if objectives else ():
         less = (
             asked.spec.model_copy(update={"objectives": objectives.model_copy(update={name: None})})
@@ -242,4 +257,4 @@ def _gives(asked: Question, now: Choice, budget: Decimal | None, storage_budget:
             yield Gives(what, best[0], best[1], within(best[1], budget, storage_budget))
 
 
-_ALIASES: Final = {"query_p95": "queryP95"}
+_ALIASES: Final = {"query_p95": "queryP95", "replica_lag": "replicaLag"}

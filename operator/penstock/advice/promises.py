@@ -15,7 +15,6 @@ from penstock.api.auroracluster import AuroraClusterSpec
 
 _ALONE, _BEST = Decimal("99.9"), Decimal("99.99")
 _RECOVERY: Final = timedelta(minutes=10)
-_MINUTE: Final = timedelta(seconds=60)
 # A paused instance is back after about 15 seconds, after a day of rest 30 or more (Aurora guide, "Scaling to zero").
 _RESUMES: Final = timedelta(seconds=30)
 # A tier from which on a reader does not follow the writer's capacity, and takes over when none before it can.
@@ -26,8 +25,8 @@ _SECOND: Final = 2
 class Promises:
     """What the shape must have. Each is named by the objective that asks for it, or '' when none does.
 
-    reader: a reader, in another zone when zones. tier: one of tier 0 or 1. awake: it never pauses. always: it is never stopped. impossible: what no
-    shape of one region reaches, as a sentence. lasts: nothing else asks, but pausing is out of the question, as a clause.
+    reader: a reader, in another zone when zones. tier: one of tier 0 or 1, which is of the writer's size. awake: it never pauses. always: it is never
+    stopped. impossible: what no shape of one region reaches, as a sentence. names: every objective that was looked at.
     """
 
     reader: str = ""
@@ -46,7 +45,7 @@ def promises(spec: AuroraClusterSpec) -> Promises:
     awake = "spec.probe, whose connection keeps it awake" if probed else ""
     if asked is None:
         return Promises(awake=awake)
-    names, reader, zones, tier, always, impossible = [], "", False, "", "", ""
+    names, reader, zones, lagging, always, impossible = [], "", False, "", "", ""
     if asked.availability is not None:
         told = f"availability {asked.availability} %"
         names.append(told)
@@ -59,9 +58,11 @@ def promises(spec: AuroraClusterSpec) -> Promises:
         told = f"failover {asked.failover}"
         names.append(told)
         if asked.failover.value < _RECOVERY:
-            reader = reader or told
-        if asked.failover.value < _MINUTE:
-            tier = told
+            reader, zones = reader or told, True
+    if asked.replica_lag is not None:
+        told = f"replicaLag {asked.replica_lag}"
+        names.append(told)
+        lagging = told
     for name, target in (("connect", asked.connect), ("queryP95", asked.query_p95)):
         if target is not None:
             names.append(f"{name} {target}")
@@ -69,7 +70,7 @@ def promises(spec: AuroraClusterSpec) -> Promises:
                 awake = awake or f"{name} {target}"
             if name == "connect":
                 always = always or f"{name} {target}"
-    return Promises(reader, zones, tier, awake, always, impossible, tuple(names))
+    return Promises(reader or lagging, zones, reader, awake, always, impossible, tuple(names))
 
 
 def breaches(asked: Promises, spec: AuroraClusterSpec, readers: int, *, pauses: bool, hibernates: bool) -> list[str]:
@@ -82,13 +83,16 @@ def breaches(asked: Promises, spec: AuroraClusterSpec, readers: int, *, pauses: 
         found.append(f"{asked.reader} needs a reader{where}")
     elif asked.zones and len(_zones(spec, readers)) == 1:
         found.append(f"{asked.reader} needs a reader in another zone, and spec.instances.overrides put all into one")
-    if asked.tier and readers > 0 and not any(_tier(spec, n) < _SECOND for n in range(2, readers + 2)):
-        found.append(f"{asked.tier} needs a reader of promotion tier 0 or 1")
     if asked.awake and pauses:
         found.append(f"{asked.awake} needs a cluster that does not pause")
     if asked.always and hibernates:
         found.append(f"{asked.always} needs a cluster that is not stopped")
     return found
+
+
+def demoted(asked: Promises, spec: AuroraClusterSpec, readers: int) -> bool:
+    """Whether a reader is needed that takes over before others, and spec.instances.overrides put all of them behind."""
+    return bool(asked.tier) and readers > 0 and not any(_tier(spec, n) < _SECOND for n in range(2, readers + 2))
 
 
 def _zones(spec: AuroraClusterSpec, readers: int) -> set[str]:
