@@ -138,7 +138,6 @@ GUARDS = [
     (subject(replace(LEDGER, status="stopped")), {}, "is stopped; the drill waits until it runs"),
     (subject(replace(LEDGER, status="modifying")), {}, "is modifying in AWS"),
     (subject(conditions=conditions(Ready="False")), {}, "is not Ready: Ready is False."),
-    (subject(conditions=conditions(Synced="False")), {}, "is being changed"),
     (subject(conditions=conditions(Reconciling="True")), {}, "is being changed"),
     (subject(stale=True), {}, "was just edited"),
     (subject(instances={"shop-ledger-3": "rebooting"}), {}, "shop-ledger-3 is rebooting"),
@@ -172,6 +171,7 @@ def test_a_guard_that_does_not_hold_is_a_sentence_and_no_step(seen: Any, spec: d
 
 def test_the_other_side_of_each_guard() -> None:
     assert sentences(desired(), observed()) == ""
+    assert sentences(desired(), observed(subject(conditions=conditions(Synced="False")))) == ""
     assert (
         sentences(desired(guards={"errorBudgetLeft": False}), observed(subject(availability={"budgetLeftSeconds": 0})))
         == ""

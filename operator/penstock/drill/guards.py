@@ -72,14 +72,14 @@ def _calm(subject: Subject) -> Iterator[Unmet]:
         return
     if cluster.status != AVAILABLE:
         yield Unmet(f"{name} is {cluster.status} in AWS; the drill waits until it is available.")
-    ready, synced, reconciling = (subject.condition(kind) for kind in ("Ready", "Synced", "Reconciling"))
+    ready, reconciling = subject.condition("Ready"), subject.condition("Reconciling")
     if ready.get("status") != "True":
         yield Unmet(f"{name} is not Ready: {_why(subject)}")
     elif not subject.current:
         yield Unmet(f"{name} was just edited; the drill waits until that is done.")
-    elif reconciling.get("status") == "True" or synced.get("status") == "False":
-        told = reconciling if reconciling.get("status") == "True" else synced
-        yield Unmet(f"{name} is being changed; the drill waits until that is done: {told.get('message', '')}")
+    elif reconciling.get("status") == "True":
+        # What waits for a window or for consent, or is refused, changes nothing by itself and keeps no drill.
+        yield Unmet(f"{name} is being changed; the drill waits until that is done: {reconciling.get('message', '')}")
     busy = sorted(
         f"{m.identifier} is {subject.instances[m.identifier].status}"
         if m.identifier in subject.instances

@@ -149,7 +149,7 @@ class FailoverDrills:
                 del self._reserved[cluster]
         if entry is not None and entry.trial is not None and entry.trial.going.result is None:
             # Gone without a deletion that was waited for: it ends by itself and cleans up.
-            self._orphans.add(entry.trial)
+            self._orphans = {t for t in self._orphans if t.going.result is None} | {entry.trial}
             entry.trial.stop("the drill was deleted")
 
     async def watch(self, wake: Callable[[Key], None]) -> None:
