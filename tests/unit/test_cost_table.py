@@ -1,4 +1,4 @@
-"""Ten tables and nineteen clusters, each worked out by hand from AWS's published prices of us-east-1.
+"""Fourteen tables and twenty-two clusters, each worked out by hand from AWS's published prices of us-east-1.
 
 A month has 730 hours, which are 2,628,000 seconds.
 """
@@ -83,6 +83,38 @@ TABLES: list[tuple[str, dict[str, Any], str]] = [
             },
         },
         "52.20",
+    ),
+    # a quarter is transactional: writes 26.28 M x 1.25 x 0.625 = 20.53125; reads 131.4 M x 1.25 x 0.125 = 20.53125; an index of keys 26.28 M x 0.625
+    # = 16.425, which is not doubled; together 57.4875
+    (
+        "a quarter of the requests in transactions, and an index",
+        {
+            **usage(readsPerSecond=50, writesPerSecond=10, itemSize="1Ki", transactionalShare=0.25),
+            "globalIndexes": [index("by-a", "KeysOnly")],
+        },
+        "57.49",
+    ),
+    # all of them: 26.28 M x 2 x 0.625 = 32.85
+    (
+        "every write in a transaction",
+        usage(writesPerSecond=10, itemSize="1Ki", transactionalShare=1),
+        "32.85",
+    ),
+    # 100 GB of backups x 0.10 = 10.00; storage 10 GB x 0.25 = 2.50
+    ("backups that are kept", usage(storage="10G", backups="100G"), "12.50"),
+    # between 5 and 500: 20 writes a second of 2 units are 40, at 80 % of use 50; 100 reads are 125: 50 x 730 x 0.00065 = 23.725;
+    # 125 x 730 x 0.00013 = 11.8625; together 35.5875
+    (
+        "autoscaling at the point that the expected load needs",
+        {
+            **usage(readsPerSecond=100, writesPerSecond=20, itemSize="2Ki"),
+            "capacity": {
+                "mode": "Provisioned",
+                "read": {"min": 5, "max": 500, "targetUtilization": 80},
+                "write": {"min": 5, "max": 500, "targetUtilization": 80},
+            },
+        },
+        "35.59",
     ),
 ]
 
@@ -250,6 +282,28 @@ CLUSTERS: list[tuple[str, dict[str, Any], str]] = [
             **usage(storage="1Ti"),
         },
         "755.27",
+    ),
+    # 53.29; storage 100 GB x 0.10 = 10.00; backups 300 - 100 = 200 GB x 0.021 = 4.20; together 67.49
+    (
+        "backups beyond the free share",
+        {"instances": {"class": "db.t4g.medium"}, **usage(storage="100Gi", backups="300Gi")},
+        "67.49",
+    ),
+    # within the free share nothing: 53.29 + 10.00
+    (
+        "backups within the free share",
+        {"instances": {"class": "db.t4g.medium"}, **usage(storage="100Gi", backups="100Gi")},
+        "63.29",
+    ),
+    # the instances 106.58 x 65/168 = 41.236309...; storage 50 GB x 0.10 = 5.00; I/O 5 x 2,628,000 = 13.14 M x 0.20 = 2.628; together 48.864
+    (
+        "two instances that are awake 65 of 168 hours",
+        {
+            "instances": {"class": "db.t4g.medium", "readers": 1},
+            "hibernation": {"schedule": "0 20 * * 1-5", "wake": "0 7 * * 1-5", "timezone": "Europe/Berlin"},
+            **usage(storage="50Gi", ioPerSecond=5),
+        },
+        "48.86",
     ),
 ]
 

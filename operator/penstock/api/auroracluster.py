@@ -330,6 +330,8 @@ class ExpectedUsage(ApiModel):
     """Requests a second to the volume, on average over the month."""
     average_capacity: Annotated[StrictInt | StrictFloat, forms.ACU] | None = None
     """Aurora capacity units of a serverless instance, on average over the month."""
+    backups: Quantity | None = None
+    """The size of automated backups and snapshots together, in bytes ("300Gi"); as much as the volume is free."""
 
 
 class Cost(ApiModel):

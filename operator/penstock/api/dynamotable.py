@@ -17,7 +17,7 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from penstock.api import dynamotable_rules, hibernation
 from penstock.api.dynamotable_status import DynamoTableStatus
-from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
+from penstock.api.forms import RATE, REGION, SHARE, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
 from penstock.api.meta import MONTHLY_COST, ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, Says, between, problems
@@ -296,6 +296,12 @@ class ExpectedUsage(ApiModel):
     """The size of an average item, in bytes ("1Ki")."""
     storage: Quantity | None = None
     """The size of the table, in bytes ("10Gi")."""
+    transactional_share: Annotated[StrictInt | StrictFloat, SHARE] | None = None
+    """The share of reads and writes that are transactional (0.25), which cost twice; indexes are filled by plain writes."""
+    backups: Quantity | None = None
+    """The size of all backups that are kept, in bytes ("100Gi")."""
+    stream_reads_per_second: Annotated[StrictInt | StrictFloat, RATE] | None = None
+    """GetRecords requests to the table's stream a second; those of Lambda triggers are free."""
 
 
 class Hibernation(hibernation.Hibernation):

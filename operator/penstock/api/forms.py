@@ -27,6 +27,11 @@ RATE = Says(
     lambda rate: 0 <= rate <= 10**9,
     "must not be negative, and at most 1000000000 a second",
 )
+SHARE = Says(
+    "self >= 0.0 && self <= 1.0",
+    lambda share: 0 <= share <= 1,
+    "must be a share from 0 to 1, for example 0.25 for a quarter",
+)
 REGION = matching(r"[a-z]{2}(-[a-z]{2,12}){1,3}-[0-9]{1,2}", 'must be an AWS region, for example "us-east-1"')
 TIME = matching(
     r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?"

@@ -121,7 +121,12 @@ def estimate(shape: ClusterShape, usage: ExpectedUsage | None, catalogue: Catalo
         bill.miss(
             f"Performance Insights for {shape.insights_days} days: its price by class is not known (7 days are free)"
         )
-    bill.assume("Backups are taken to stay within the free share, the size of the cluster.")
+    if usage is not None and usage.backups is not None:
+        free = usage.storage.value if usage.storage is not None else 0
+        bill.add("backups", "aurora.backup", Decimal(max(0, usage.backups.value - free)) / AURORA_GB)
+        bill.assume("Of backups and snapshots as much as the volume is free; the rest is counted.")
+    else:
+        bill.assume("Backups are taken to stay within the free share, the size of the cluster.")
     bill.assume("Not counted: the master password in Secrets Manager, KMS keys, logs and data transfer.")
     return bill.estimate()
 

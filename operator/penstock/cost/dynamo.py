@@ -93,7 +93,7 @@ def declared(spec: DynamoTableSpec, now: TableShape | None = None) -> TableShape
         whole = index.projection.type == "All"
         watched = index.contributor_insights
         rules = known.rules if watched is None else _rules(index.sort is not None, watched)
-        rates = _unit_rates(usage, whole)
+        rates = _unit_rates(usage, whole, index=True)
         # An index is read at a rate of its own, which no expected usage tells.
         units = _units(index.capacity, known.units, Units(0, rates.write) if rates else None)
         indexes[index.name] = IndexShape(units if provisioned else Units(), whole, known.size, rules)
@@ -142,6 +142,11 @@ def estimate(shape: TableShape, usage: ExpectedUsage | None, catalogue: Catalogu
         bill.add("storage of global indexes", f"{prefix}.storage", _gigabytes(copied))
     if shape.recovery:
         bill.add("point-in-time recovery", f"{prefix}.point-in-time-recovery", _gigabytes(shape.size))
+    if usage is not None and usage.backups is not None:
+        bill.add("backups", "dynamodb.backup", _gigabytes(usage.backups.value))
+    if usage is not None and usage.stream_reads_per_second:
+        reads = _decimal(usage.stream_reads_per_second) * SECONDS
+        bill.add("stream reads", "dynamodb.stream-read", reads)
     rules = shape.rules + sum(i.rules for i in shape.indexes.values())
     if rules:
         bill.add("Contributor Insights rules", "dynamodb.contributor-insights", Decimal(rules))
@@ -149,7 +154,12 @@ def estimate(shape: TableShape, usage: ExpectedUsage | None, catalogue: Catalogu
     if shape.warmed:
         bill.miss("warm throughput: it is charged once, when it is raised, at a price that is not known")
     bill.assume("The free tier is left out: it is one for all tables of an account.")
-    bill.assume("Not counted: on-demand backups, restores, exports, stream reads and data transfer.")
+    untold = (
+        *(("on-demand backups",) if usage is None or usage.backups is None else ()),
+        "restores, exports",
+        *(("stream reads",) if usage is None or usage.stream_reads_per_second is None else ()),
+    )
+    bill.assume(f"Not counted: {', '.join(untold)} and data transfer.")
     if usage and usage.storage:
         bill.assume(f"Storage is at least the {usage.storage} of spec.cost.expectedUsage.")
     return bill.estimate()
@@ -258,27 +268,29 @@ def _on_demand(bill: Bill, prefix: str, shape: TableShape, usage: ExpectedUsage 
     if reads is None and writes is None:
         bill.assume("Requests are not counted: write spec.cost.expectedUsage to have them in the estimate.")
         return
-    item = _item(usage)
+    item, twice = _item(usage), _twice(usage)
     if usage is not None and usage.item_size is None:
         bill.assume("An item is taken to have 1Ki: write spec.cost.expectedUsage.itemSize.")
     if writes is not None:
-        bill.add("on-demand writes", f"{prefix}.write-request", writes * SECONDS * _steps(item, _WRITE_UNIT))
+        bill.add("on-demand writes", f"{prefix}.write-request", writes * SECONDS * _steps(item, _WRITE_UNIT) * twice)
         copies = sum(_steps(item, _WRITE_UNIT) if i.whole else 1 for i in shape.indexes.values())
         if shape.indexes:
             bill.add("on-demand writes of global indexes", f"{prefix}.write-request", writes * SECONDS * copies)
             bill.assume("Every write is taken to change every global index once, none of them a key of it.")
     if reads is not None:
-        bill.add("on-demand reads", f"{prefix}.read-request", reads * SECONDS * _steps(item, _READ_UNIT))
+        bill.add("on-demand reads", f"{prefix}.read-request", reads * SECONDS * _steps(item, _READ_UNIT) * twice)
         bill.assume("Reads are taken to be strongly consistent and of one item; eventually consistent ones cost half.")
 
 
-def _unit_rates(usage: ExpectedUsage | None, whole: bool) -> Units | None:
+def _unit_rates(usage: ExpectedUsage | None, whole: bool, *, index: bool = False) -> Units | None:
     """Units a second that the expected usage consumes; None when it is not told."""
     if usage is None or (usage.reads_per_second is None and usage.writes_per_second is None):
         return None
     item = _item(usage)
-    reads = _decimal(usage.reads_per_second or 0) * _steps(item, _READ_UNIT)
-    writes = _decimal(usage.writes_per_second or 0) * (_steps(item, _WRITE_UNIT) if whole else 1)
+    reads = _decimal(usage.reads_per_second or 0) * _steps(item, _READ_UNIT) * _twice(usage)
+    # An index is filled from the table by plain writes, whole or not.
+    steps = _steps(item, _WRITE_UNIT) if whole else 1
+    writes = _decimal(usage.writes_per_second or 0) * steps * (1 if index else _twice(usage))
     return Units(_up(reads), _up(writes))
 
 
@@ -320,6 +332,11 @@ def _gigabytes(size: int) -> Decimal:
 
 def _item(usage: ExpectedUsage | None) -> int:
     return usage.item_size.value if usage and usage.item_size else _DEFAULT_ITEM
+
+
+def _twice(usage: ExpectedUsage | None) -> Decimal:
+    """How much more a request costs on average because some are transactional: 1 without, 2 when all are."""
+    return 1 + _decimal(usage.transactional_share or 0) if usage is not None else Decimal(1)
 
 
 def _steps(size: int, step: int) -> int:

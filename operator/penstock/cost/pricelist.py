@@ -44,6 +44,7 @@ _EXACT: Final[Mapping[tuple[str, str], tuple[str, str, int]]] = {
     ("AmazonDynamoDB", "IA-TimedStorage-ByteHrs"): ("dynamodb.infrequent-access.storage", "GB-month", 1),
     ("AmazonDynamoDB", "TimedPITRStorage-ByteHrs"): ("dynamodb.standard.point-in-time-recovery", "GB-month", 1),
     ("AmazonDynamoDB", "TimedBackupStorage-ByteHrs"): ("dynamodb.backup", "GB-month", 1),
+    ("AmazonDynamoDB", "Streams-Requests"): ("dynamodb.stream-read", "stream read request", 10**6),
     ("AmazonRDS", "Aurora:ServerlessV2Usage"): ("aurora.serverless", "ACU-hour", 1),
     ("AmazonRDS", "Aurora:ServerlessV2IOOptimizedUsage"): ("aurora-io-optimized.serverless", "ACU-hour", 1),
     ("AmazonRDS", "Aurora:StorageUsage"): ("aurora.storage", "GB-month", 1),
