@@ -10,6 +10,7 @@ import signal
 import socket
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from penstock import handlers
@@ -20,6 +21,7 @@ from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
 from penstock.budget.books import Books
 from penstock.budget.kind import CostBudgets
+from penstock.cost.bills import Bills
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
 from penstock.drill.kind import FailoverDrills
@@ -50,7 +52,7 @@ class Options:
     events_queue: the URL of an SQS queue with RDS events, '' without. database_ca: the PEM file of the authorities that sign the databases'
     certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read. advice_every: seconds between two
     looks at the metrics of an object, 0 for none.
-    spend_every: seconds between readings of what objects use, 0 for none.
+    spend_every: seconds between readings of what objects use, 0 for none. cost_explorer: whether AWS's bill is read.
     """
 
     region: str
@@ -72,6 +74,7 @@ class Options:
     live_prices: bool = True
     advice_every: float = DAY
     spend_every: float = 3600.0
+    cost_explorer: bool = False
 
 
 class Operator:
@@ -115,7 +118,8 @@ class Operator:
         account = Account(options.region, rds_rate=options.rds_rate)
         book = DrillBook()
         prices = self._prices = PriceBook(account if options.live_prices else None)
-        meters = self._meters = Meters(account, prices, options.spend_every)
+        bills = Bills(account if options.cost_explorer else None, self._last_bill)
+        meters = self._meters = Meters(account, prices, options.spend_every, bills=bills)
         tables = DynamoTables(account, cluster, options.cycles, options.inventory, meters, options.advice_every)
         clusters = AuroraClusters(
             account,
@@ -153,6 +157,7 @@ class Operator:
             asyncio.create_task(prices.run(), name="prices"),
             asyncio.create_task(drills.watch(wake), name="drills"),
             asyncio.create_task(meters.run(), name="spend"),
+            asyncio.create_task(bills.run(), name="bills"),
         }
         if lease is not None:
             tasks.add(asyncio.create_task(lease.keep(), name="lease"))
@@ -211,6 +216,12 @@ class Operator:
         if not hasattr(self, "_id"):
             self._id = f"{self._options.identity or socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         return self._id
+
+    def _last_bill(self) -> datetime | None:
+        """When Cost Explorer was last asked, as the objects tell it."""
+        assert self._loop is not None
+        told = ((obj.get("status") or {}).get("cost") or {} for _, obj in self._loop.store)
+        return max((datetime.fromisoformat(c["billedAt"]) for c in told if c.get("billedAt")), default=None)
 
     def _vitals(self) -> Vitals:
         loop = self._loop

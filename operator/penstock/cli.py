@@ -197,6 +197,13 @@ def _region() -> str:
     help="Seconds between two looks at the metrics of an object, for status.advice; 0: none are read.",
 )
 @click.option(
+    "--cost-explorer/--no-cost-explorer",
+    default=False,
+    show_default=True,
+    envvar="PENSTOCK_COST_EXPLORER",
+    help="Ask Cost Explorer once a day what AWS billed by the tag penstock.dev/owner; each request costs $0.01.",
+)
+@click.option(
     "--spend-every",
     type=click.FloatRange(min=0),
     default=3600.0,
@@ -236,6 +243,7 @@ def run(**options: Any) -> None:
         live_prices=options["live_prices"],
         advice_every=options["advice_every"],
         spend_every=options["spend_every"],
+        cost_explorer=options["cost_explorer"],
     )
 
     async def operate() -> int:

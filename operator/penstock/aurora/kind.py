@@ -218,6 +218,7 @@ class AuroraClusters:
             spent = self._spent(desired, outcome.observed, now)
             watching, asked = self._meters.watching(self._key(desired)), forced_token(obj) is not None
             known = spends.told(told, known or {}, spent, watching, now=asked) if spent else told
+            known = self._meters.bills.onto(known, desired.owner)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:

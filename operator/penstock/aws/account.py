@@ -50,6 +50,8 @@ LIMITS: dict[str, Limit] = {
     "cloudwatch": Limit(rate=5, burst=10),
     # The Price List API publishes no figure; a region is read once a day, page by page.
     "pricing": Limit(rate=5, burst=5),
+    # Cost Explorer is asked once a day; what is asked is paid for.
+    "ce": Limit(rate=1, burst=2),
     # SQS has no limit for long polls of a standard queue.
     "sqs": Limit(rate=20, burst=20),
 }

@@ -16,6 +16,7 @@ from typing import Any, Final
 from penstock.aws.account import Account
 from penstock.aws.cloudwatch import Metrics, Query
 from penstock.cost import spend
+from penstock.cost.bills import Bills
 from penstock.cost.book import PriceBook
 from penstock.cost.estimate import Estimate
 from penstock.cost.prices import HOURS
@@ -43,7 +44,7 @@ class _Account:
 
 
 class Meters:
-    """What every object spends. every: seconds between readings; 0 reads nothing, and nothing is told of spend. clock: for tests."""
+    """What every object spends. every: seconds between readings; 0 reads nothing, and nothing is told of spend. clock: for tests. bills: of AWS."""
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Meters:
         prices: PriceBook,
         every: float = 3600.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        bills: Bills | None = None,
     ) -> None:
+        self.bills = bills or Bills(None, lambda: None)
         self._metrics = Metrics(account) if account is not None and every > 0 else None
         self.prices = prices
         self._every = every
@@ -88,7 +91,7 @@ class Meters:
             # Half of the truth would be told as all of it.
             return None
         found = spend.spend(known.ledger, rate, known.meters, known.reading, self.prices.of(region), created)
-        return _with_source(found, known)
+        return _with_source(found, known, self.bills.note)
 
     def watching(self, key: Key) -> Decimal:
         """US dollars a month that reading the object's metrics costs; 0 without a known price."""
@@ -173,7 +176,10 @@ def _queries(meters: Sequence[Meter]) -> set[Query]:
     return {q for meter in meters for q in meter.queries}
 
 
-def _with_source(found: Spend, known: _Account) -> Spend:
-    if not known.meters:
-        return replace(found, source="Hours")
-    return replace(found, source=known.note or SOURCE, unread=known.reading is None)
+def _with_source(found: Spend, known: _Account, bills: str) -> Spend:
+    used = (known.note or SOURCE) if known.meters else "Hours"
+    return replace(
+        found,
+        source=f"{used}; {bills}" if bills else used,
+        unread=bool(known.meters) and known.reading is None,
+    )

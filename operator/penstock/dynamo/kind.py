@@ -182,6 +182,7 @@ class DynamoTables:
             key = Key(NAME, desired.namespace, desired.name)
             asked = forced_token(obj) is not None
             known = spends.told(told, known or {}, spent, self._meters.watching(key), now=asked) if spent else told
+            known = self._meters.bills.onto(known, desired.owner)
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
