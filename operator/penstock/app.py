@@ -37,7 +37,6 @@ from penstock.engine.lease import LeadershipLost, Lease
 from penstock.engine.loop import Loop
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
-from penstock.proof.drillbook import DrillBook
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,6 @@ class Operator:
     async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
         account = Account(options.region, rds_rate=options.rds_rate)
-        book = DrillBook()
         prices = self._prices = PriceBook(account if options.live_prices else None)
         bills = Bills(account if options.cost_explorer else None, self._last_bill)
         meters = self._meters = Meters(account, prices, options.spend_every, bills=bills)
@@ -136,7 +134,7 @@ class Operator:
         drilled = DrilledClusters(
             lambda key: loop.store.get(key), clusters, CredentialReader(account, kube), kube, options.database_ca
         )
-        drills = FailoverDrills(account, drilled, book, kube)
+        drills = FailoverDrills(account, drilled, clusters.drills, kube)
         kinds: list[Kind[Any, Any]] = [tables, clusters, CostBudgets(books), drills]
         recorder = Recorder(kube, self._identity())
         loop = self._loop = Loop(kube, kinds, recorder, gate=books, workers=options.workers)

@@ -71,10 +71,14 @@ def test_a_class_changes_readers_first_then_the_writer_relieved_by_a_failover(la
     assert (
         cluster.told("FailingOver")[0] == f"Failing over from {first} to {second} before the class of {first} changes."
     )
-    cluster.until(lambda: cluster.told("WriterChanged"), "the new writer is told")
-    assert cluster.told("WriterChanged") == [
-        f"Writer of {cluster.cluster} is now {second} (was {first}), as the operator asked."
-    ]
+    cluster.until(lambda: cluster.told("FailoverFinished"), "the failover is told")
+    (sentence,) = cluster.told("FailoverFinished")
+    assert sentence.startswith(
+        f"Cluster {cluster.cluster} failed over from {first} to {second}, asked for by the operator; no write was taken for "
+    )
+    (failover,) = cluster.status["failovers"]
+    assert (failover["from"], failover["to"], failover["cause"]) == (first, second, "Operator")
+    assert "failoverAsked" not in cluster.status
     assert len(cluster.told("Modifying")) == 3
     assert cluster.status["readersReady"] == "2/2"
     assert {c["reason"] for c in cluster.status["conditions"] if c["type"] == "Ready"} == {"Available"}
@@ -143,14 +147,14 @@ def test_a_failover_is_told_within_seconds_as_event_and_status(lab: Lab, namespa
     first, second = cluster.instance(1), cluster.instance(2)
     began = time.monotonic()
     lab.aws.rds_crash(cluster=cluster.cluster)
-    sentence = (
-        f"Writer of {cluster.cluster} is now {second} (was {first}), which the operator did not ask for; its events in "
-        "RDS say why."
-    )
-    cluster.until(
-        lambda: cluster.status["writer"] == second and sentence in cluster.told("WriterChanged"), "it is told"
-    )
+    cluster.until(lambda: cluster.status["writer"] == second and cluster.status.get("failovers"), "it is told")
     assert time.monotonic() - began < 10
+    cluster.until(lambda: "finishedAt" in cluster.status["failovers"][0], "and when it is over")
+    (failover,) = cluster.status["failovers"]
+    assert (failover["from"], failover["to"]) == (first, second)
+    cluster.until(lambda: cluster.told("FailoverFinished"), "and in an Event")
+    assert f"failed over from {first} to {second}" in cluster.told("FailoverFinished")[0]
+    assert len(cluster.told("FailoverStarted")) == 1
     assert [m["role"] for m in cluster.settled().status["members"]] == ["Writer", "Reader"]
     assert cluster.status["members"][0]["name"] == second
     assert cluster.condition()["message"] == f"Cluster {cluster.cluster} serves; its writer is {second}."
@@ -162,9 +166,9 @@ def test_a_long_failover_is_told_while_it_lasts(lab: Lab, namespace: str) -> Non
     began = time.monotonic()
     lab.aws.rds_status(cluster.cluster, "failing-over")
     told = cluster.wait("Ready", "False", reason="FailingOver")
-    cluster.until(lambda: cluster.told("FailingOver"), "an Event")
+    cluster.until(lambda: cluster.told("FailoverStarted"), "an Event")
     assert time.monotonic() - began < 10
-    assert "failing over" in told["message"]
+    assert "fails over" in told["message"]
     assert cluster.status["transition"]["state"] == "failing-over"
     assert cluster.status["state"] == "failing-over"
     lab.aws.rds_status(cluster.cluster, "available")

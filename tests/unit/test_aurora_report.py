@@ -143,22 +143,9 @@ def test_a_failover_that_nobody_asked_for() -> None:
     report_ = told.look()
     # It serves, so it is Ready, although the old writer is not back yet.
     assert said(report_)["Ready"] == (True, "Degraded", f"Cluster {NAME} serves, but reader {ONE} is rebooting.")
-    assert [(n.reason, n.warning) for n in report_.notes] == [("WriterChanged", True)]
-    assert f"is now {TWO} (was {ONE})" in report_.notes[0].sentence
     assert told.status["writer"] == TWO
     assert [m["role"] for m in told.status["members"]] == ["Writer", "Reader"]
     assert told.look().notes == (), "an Event is told once"
-
-
-def test_a_failover_that_the_operator_asked_for_is_no_warning() -> None:
-    told = serving()
-    cluster = told.operator.world.cluster
-    assert cluster is not None
-    told.on_cluster(members=tuple(replace(m, writer=m.identifier == TWO) for m in cluster.members))
-    observed = told.operator.observe()
-    outcome: Outcome[Observed] = Outcome(observed, Plan())
-    found = report({"status": told.status}, told.operator.desired, outcome, told.operator.now, failover_asked=True)
-    assert [(n.reason, n.warning) for n in found.notes] == [("WriterChanged", False)]
 
 
 @pytest.mark.parametrize(

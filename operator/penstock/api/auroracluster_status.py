@@ -128,6 +128,34 @@ class Transition(StatusModel):
     """The instance that it is about; absent for the cluster as a whole."""
 
 
+class Cause(StrEnum):
+    """Why a failover happened."""
+
+    DRILL = "Drill"
+    """A FailoverDrill asked for it."""
+    USER = "User"
+    """Somebody asked for it: the annotation penstock.dev/failover-to, or AWS's own tools."""
+    OPERATOR = "Operator"
+    """Penstock asked for it, so that the writer could be changed as a reader."""
+    AWS = "AWS"
+    """The writer was lost, or AWS maintained it."""
+    ZONE_LOSS = "ZoneLoss"
+    """The writer was lost with everything else that is known in its availability zone."""
+    UNKNOWN = "Unknown"
+    """There was no evidence."""
+
+
+class MeasuredBy(StrEnum):
+    """What the length of an outage is known from."""
+
+    PROBE = "Probe"
+    """Penstock's own connections to the database: what its users felt."""
+    EVENTS = "Events"
+    """AWS's events: from the beginning of the failover to its end."""
+    TOPOLOGY = "Topology"
+    """The descriptions of the cluster: an upper bound, or no figure at all."""
+
+
 class Failover(StatusModel):
     """A failover that was seen."""
 
@@ -138,12 +166,12 @@ class Failover(StatusModel):
     from_: str | None = Field(default=None, alias="from")
     """The writer before."""
     to: str | None = None
-    """The writer after."""
-    cause: str | None = None
-    """Why, as far as it is known: asked for, a class change, a failure."""
+    """The writer after; the same as before when the failover failed."""
+    cause: Cause | None = None
+    """Why, as far as it is known: Drill, User, Operator, AWS, ZoneLoss or Unknown."""
     outage_seconds: float | None = None
     """How long no write was taken."""
-    measured_by: str | None = None
+    measured_by: MeasuredBy | None = None
     """Probe, Events or Topology: what the outage was measured by."""
     commits_lost: int | None = None
     """Commits that were acknowledged and are gone."""
@@ -152,6 +180,7 @@ class Failover(StatusModel):
 class ObjectiveStatus(StatusModel):
     """One objective, and whether it is reached."""
 
+    merge_key: ClassVar[str | None] = "name"
     name: str
     """The objective's name in the spec."""
     target: str | None = None
@@ -192,6 +221,72 @@ class FailoverRequest(StatusModel):
     """The instance that is to take over."""
     at: Timestamp
     """When it was asked for or refused."""
+
+
+class FailoverAsked(StatusModel):
+    """A failover that was asked for through this object, written before AWS is asked."""
+
+    by: Cause
+    """Who: User (the annotation penstock.dev/failover-to), Operator or Drill."""
+    to: str | None = None
+    """Which instance; absent when AWS may choose."""
+    requested_at: Timestamp
+    """When."""
+
+
+class AvailabilityDay(StatusModel):
+    """One day (UTC) of the last thirty, as the probe saw it."""
+
+    merge_key: ClassVar[str | None] = "day"
+    day: str
+    """The date: 2026-11-28."""
+    probed_seconds: int = 0
+    """How long it was probed; written every six hours and after an outage."""
+    down_seconds: float = 0.0
+    """How long no write was taken."""
+
+
+class Availability(StatusModel):
+    """The error budget of the last thirty days, as the probe keeps it. It is written after an outage, and else every six hours."""
+
+    window: str | None = None
+    """How far back it looks: 30d."""
+    attained: str | None = None
+    """Percent of the probed time in which a write was possible: "99.991"."""
+    budget_seconds: float | None = None
+    """How long the objective allows to be down in the window; absent without spec.objectives.availability."""
+    budget_left_seconds: float | None = None
+    """What is left of it; negative when it is overdrawn."""
+    burn_rate: float | None = None
+    """How fast the budget was spent yesterday and today: 1 spends all of it in exactly thirty days."""
+    down_seconds: float = 0.0
+    """How long no write was taken within the window."""
+    since: Timestamp | None = None
+    """When the probe first reached the database."""
+    down_since: Timestamp | None = None
+    """Since when no write is taken; absent while the database serves."""
+    days: tuple[AvailabilityDay, ...] = ()
+    """What it is made of, at most 31 days."""
+
+
+class ProbeState(StrEnum):
+    """What becomes of the probe."""
+
+    PROBING = "Probing"
+    """The database is asked."""
+    FAILING = "Failing"
+    """The operator does not reach the database, or may not log in: nothing is measured."""
+    OFF = "Off"
+    """The database is not asked."""
+
+
+class ProbeStatus(StatusModel):
+    """Whether Penstock measures the database itself."""
+
+    state: ProbeState
+    """Probing, Failing or Off."""
+    message: str | None = None
+    """Why, and what to do."""
 
 
 class BindingStatus(StatusModel):
@@ -260,6 +355,12 @@ class AuroraClusterStatus(StatusModel):
     """What the operator would do next."""
     failovers: tuple[Failover, ...] = ()
     """The failovers that were seen, the latest first."""
+    failover_asked: FailoverAsked | None = None
+    """The failover that was last asked for through this object, until it is over."""
+    probe: ProbeStatus | None = None
+    """Whether the database itself is asked."""
+    availability: Availability | None = None
+    """How much of the time the database took writes."""
     objectives: tuple[ObjectiveStatus, ...] = ()
     """The objectives."""
     cost: CostStatus | None = None

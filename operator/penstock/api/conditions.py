@@ -131,6 +131,13 @@ class Reason(StrEnum):
     OVER_BUDGET = "OverBudget"
     NOTHING_SELECTED = "NothingSelected"
 
+    # ObjectivesMet.
+    OBJECTIVES_REACHED = "ObjectivesReached"
+    OBJECTIVE_MISSED = "ObjectiveMissed"
+    OBJECTIVE_UNREACHABLE = "ObjectiveUnreachable"
+    MEASURING = "Measuring"
+    PROBE_FAILING = "ProbeFailing"
+
     UNKNOWN = "Unknown"
 
 

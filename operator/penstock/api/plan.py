@@ -57,3 +57,5 @@ class PlanStatus(StatusModel):
     """What it waits for, a sentence each."""
     refused: tuple[str, ...] = ()
     """What it will not do, and why, a sentence each."""
+    notes: tuple[str, ...] = ()
+    """What keeps no step from being made and is worth knowing before it is, a sentence each."""

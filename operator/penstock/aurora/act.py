@@ -78,8 +78,6 @@ class Actor:
         memory.held.accept(step.summary, self.clock())
         memory.doubted.discard(step.summary)
         memory.acted = now
-        if step.operation == "FailoverDBCluster":
-            memory.heir = str(step.parameters.get("TargetDBInstanceIdentifier", ""))
         _absorb(memory, step, answer, now)
         self.inventory.hurry(desired.region, desired.identifier, HURRY)
         return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))

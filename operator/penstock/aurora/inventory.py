@@ -173,7 +173,7 @@ class Inventory:
         hints = None
         if self._queue_url:
             hints = asyncio.create_task(
-                Hints(self._account, self._queue_url, lambda: bool(self._interests), self._hint).run(), name="hints"
+                Hints(self._account, self._queue_url, lambda: bool(self._interests), self.hint).run(), name="hints"
             )
         try:
             await asyncio.wait({self._crash, *([hints] if hints else [])}, return_when=asyncio.FIRST_COMPLETED)
@@ -224,7 +224,8 @@ class Inventory:
             found.stop()
             del self._regions[region]
 
-    def _hint(self, region: str) -> None:
+    def hint(self, region: str) -> None:
+        """Something happened there: read all as soon as the pace of waited-for reads allows."""
         found = self._regions.get(region)
         if found is not None:
             for reader in found.readers:

@@ -20,7 +20,7 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import advising, binding, costing, handover, ownership, spending
+from penstock.aurora import advising, binding, costing, handover, outcomes, ownership, spending
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -31,6 +31,7 @@ from penstock.aurora.memory import Memory
 from penstock.aurora.observe import Observer
 from penstock.aurora.proving import Prover
 from penstock.aurora.state import Desired, Observed
+from penstock.aurora.watching import Watching
 from penstock.aws.account import Account
 from penstock.cost import estimate as estimates
 from penstock.cost import spend as spends
@@ -44,6 +45,7 @@ from penstock.engine.kube import Kube, Resource
 from penstock.engine.loop import forced_token
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
+from penstock.proof.drillbook import DrillBook
 
 NAME = "AuroraCluster"
 RESOURCE = Resource(meta.GROUP, meta.VERSION, "auroraclusters")
@@ -92,9 +94,11 @@ class AuroraClusters:
         self._actor = Actor(account, self._inventory)
         self._wake: Callable[[Key], None] = lambda _: None
         self._binder: Binder | None = None
-        if kube is not None:
+        credentials = CredentialReader(account, kube) if kube is not None else None
+        self._watching = Watching(self._inventory, credentials, database_ca)
+        if kube is not None and credentials is not None:
             prover = Prover(lambda name: self._wake(Key(NAME, *name)))
-            self._binder = Binder(kube, self._inventory, CredentialReader(account, kube), prover, database_ca)
+            self._binder = Binder(kube, self._inventory, credentials, prover, database_ca)
         self._entries: dict[Key, _Entry] = {}
         self._advisor = Advisor(account, advice_every, self._due)
         self._only_printed = False
@@ -103,6 +107,11 @@ class AuroraClusters:
     def inventory(self) -> Inventory:
         """What is read of RDS for all clusters together."""
         return self._inventory
+
+    @property
+    def drills(self) -> DrillBook:
+        """Where the results of failover drills are put down, so that failovers and objectives have them."""
+        return self._watching.drills
 
     def look_always(self) -> None:
         """For a plan that is only printed: never take a group for absent without having looked."""
@@ -165,6 +174,9 @@ class AuroraClusters:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
         found = planning.plan(desired, observed, now)
+        steps = tuple(_asking(s, now) if s.operation == "FailoverDBCluster" else s for s in found.steps)
+        told = () if desired.absent else outcomes.unattainable(desired, observed)
+        found = replace(found, steps=steps, notes=(*found.notes, *told))
         return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:
@@ -173,24 +185,12 @@ class AuroraClusters:
         return await self._actor.act(desired, self._memory(desired), step)
 
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
-        memory = self._memory(desired)
-        told = (obj.get("status") or {}).get("writer")
-        cluster = outcome.observed.cluster if outcome.observed else None
-        if memory.heir and told == memory.heir:
-            # Whatever makes another writer from now on, it is not that failover.
-            memory.heir = ""
-        report = reporting.report(
-            obj,
-            desired,
-            outcome,
-            now,
-            self._inventory.trouble(desired.region),
-            failover_asked=bool(memory.heir and cluster and cluster.writer == memory.heir),
-        )
+        report = reporting.report(obj, desired, outcome, now, self._inventory.trouble(desired.region))
         answer = handover.answer(desired, outcome.observed, now) if outcome.observed is not None else None
         if answer is not None:
             notes = [Note(*answer.warning, warning=True, action="Failover")] if answer.warning else []
             report = replace(report, fields={**report.fields, **answer.fields}, notes=(*report.notes, *notes))
+        report = self._watching.add(self._key(desired), report, obj, desired, outcome.observed, now)
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
@@ -248,17 +248,19 @@ class AuroraClusters:
         self._entries.pop(key, None)
         self._inventory.forget(key)
         self._meters.forget(key)
+        self._watching.forget(key)
         if self._binder is not None:
             self._binder.forget(key.namespace, key.name)
 
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose cluster changed on the queue."""
         self._wake = wake
-        await asyncio.gather(self._inventory.run(wake), self._advisor.run(wake))
+        await asyncio.gather(self._inventory.run(wake), self._advisor.run(wake), self._watching.run(wake))
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
         self._inventory.measure()
+        self._watching.measure()
         saving = sum((e.advice.saving for e in self._entries.values()), Decimal(0))
         metrics.ADVICE_SAVING.labels(NAME).set(float(saving))
 
@@ -285,6 +287,14 @@ class AuroraClusters:
         if isinstance(found, list) or wrong:
             raise Invalid(wrong)
         return found
+
+
+def _asking(step: Step, now: datetime) -> Step:
+    """A failover that we ask for is on the object before AWS hears of it."""
+    asked = outcomes.by_operator(
+        str(step.parameters.get("TargetDBInstanceIdentifier", "")), now, user="lastFailoverTo" in (step.intent or {})
+    )
+    return replace(step, intent={**asked, **(step.intent or {})})
 
 
 def parse_status(status: dict[str, Any]) -> AuroraClusterStatus:

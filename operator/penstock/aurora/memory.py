@@ -30,7 +30,6 @@ class Memory:
     handout: what the connection Secret is to hold. handout_doubted: its password may have become another. handout_reset: when AWS last said so.
     handout_refused: why the API server did not take the Secret, and until when it rests.
     failover_asked: the value of penstock.dev/failover-to that was looked at anew for.
-    heir: the writer that the operator itself asked for, until the object names it.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -50,7 +49,6 @@ class Memory:
     handout_doubted: bool = False
     handout_reset: datetime | None = None
     handout_refused: tuple[tuple[str, str] | None, float] | None = None
-    heir: str = ""
     failover_asked: str = ""
     signature: tuple[Any, ...] = ()
     since: datetime | None = None

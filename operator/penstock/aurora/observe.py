@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from penstock.api.conditions import Reason
 from penstock.aurora.catalogue import Catalogue
@@ -73,7 +73,7 @@ class Observer:
             # An edit may mend what AWS refused.
             memory.held.clear()
             memory.generation = desired.generation
-        cluster, instances = await self._cluster(desired, memory, look)
+        view, cluster, instances = await self._cluster(desired, memory, look)
         memory.note_state(cluster, instances, self.clock())
         self._hurry(desired, memory, cluster, instances)
         facets = Facets(
@@ -90,7 +90,9 @@ class Observer:
         )
         observed = await facets.observed(self.inventory.age(desired.region))
         memory.must_look = False
-        return observed
+        since = asyncio.get_running_loop().time() - view.cluster_read_at
+        read_at = self.clock() - timedelta(seconds=since) if view.cluster_read_at > NEVER else None
+        return replace(observed, events=view.events, read_at=read_at)
 
     def _met(self, desired: Desired) -> float:
         """When the object came, in time of the event loop: a second after its creation by the API server's clock, and not later than now.
@@ -107,7 +109,7 @@ class Observer:
 
     async def _cluster(
         self, desired: Desired, memory: Memory, look: Look
-    ) -> tuple[Cluster | None, dict[str, Instance]]:
+    ) -> tuple[View, Cluster | None, dict[str, Instance]]:
         if memory.met == NEVER:
             memory.met = self._met(desired)
         clusters_newer_than = memory.clusters_written
@@ -139,7 +141,7 @@ class Observer:
                 # Another cluster of the same name: nothing that was known of the old one holds.
                 memory.clear()
             memory.put("resource_id", cluster.resource_id, now)
-        return cluster, _with_made_instances(memory, view, now)
+        return view, cluster, _with_made_instances(memory, view, now)
 
     def _hurry(
         self, desired: Desired, memory: Memory, cluster: Cluster | None, instances: Mapping[str, Instance]

@@ -55,10 +55,8 @@ def report(
     outcome: Outcome[Observed],
     now: datetime,
     unreadable: Trouble | None = None,
-    *,
-    failover_asked: bool = False,
 ) -> Report:
-    """unreadable: why AWS's clusters or instances could not be read last. failover_asked: the operator itself had the writer changed."""
+    """unreadable: why AWS's clusters or instances could not be read last."""
     observed, plan, trouble = outcome.observed, outcome.plan, outcome.trouble
     status: Mapping[str, Any] = obj.get("status") or {}
     cluster = observed.cluster if observed is not None else None
@@ -81,13 +79,12 @@ def report(
     planned = plan.as_status()
     if planned is not None:
         found["plan"] = planned
-    changed = _writer_changed(desired, status, cluster if ours else None, failover_asked)
     # What the spec itself asks for is no warning.
     asked = (Reason.STOPPING, Reason.STOPPED, Reason.HIBERNATING) if hibernation.stopped(desired, now) else ()
     worth = (n for n in notes(status, ready, plan, trouble) if n.reason not in asked)
     unbound = _unbound(status, bound)
     again = min([_again(desired, plan, ready, now), *_bind_again(observed)])
-    return Report(told, found, (*changed, *worth, *unbound), again)
+    return Report(told, found, (*worth, *unbound), again)
 
 
 def _ready(
@@ -258,17 +255,6 @@ def _recoverable(
     )
     sentence = f"Any second{days} can be restored, up to about five minutes ago."
     return (Condition(kind, True, Reason.RESTORE_POINT_FRESH, sentence),)
-
-
-def _writer_changed(
-    desired: Desired, status: Mapping[str, Any], cluster: Cluster | None, asked: bool
-) -> tuple[Note, ...]:
-    before = status.get("writer")
-    if cluster is None or not cluster.writer or not before or before == cluster.writer or desired.absent:
-        return ()
-    why = "as the operator asked" if asked else "which the operator did not ask for; its events in RDS say why"
-    sentence = f"Writer of {cluster.identifier} is now {cluster.writer} (was {before}), {why}."
-    return (Note("WriterChanged", sentence, warning=not asked, action="Failover"),)
 
 
 def _unbound(status: Mapping[str, Any], now: Condition | None) -> tuple[Note, ...]:

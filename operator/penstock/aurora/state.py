@@ -11,7 +11,7 @@ from penstock.api import meta
 from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import Reason
-from penstock.aws.rds import Cluster, Instance, Parameter, ParameterGroup, Snapshot, SubnetGroup
+from penstock.aws.rds import Cluster, Event, Instance, Parameter, ParameterGroup, Snapshot, SubnetGroup
 from penstock.engine.holds import Held
 from penstock.engine.plan import Refusal
 
@@ -192,7 +192,7 @@ class Observed:
     (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
     none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by summary. age: seconds since
     the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
-    connection Secret.
+    connection Secret. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
     """
 
     cluster: Cluster | None = None
@@ -211,3 +211,5 @@ class Observed:
     age: float = 0.0
     unread: tuple[tuple[str, str], ...] = ()
     binding: Binding | None = None
+    events: tuple[Event, ...] = ()
+    read_at: datetime | None = None

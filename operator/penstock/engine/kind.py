@@ -72,13 +72,15 @@ class Report:
     """What goes onto the object.
 
     conditions: in the order in which they are shown. fields: the rest of the status; a key that is absent is removed. notes: Events. again:
-    seconds until the next look when nothing happens before.
+    seconds until the next look when nothing happens before. annotations: those that the kind wants on the object, beside what it costs; None removes
+    one. They change seldom: each change is a write of its own.
     """
 
     conditions: tuple[Condition, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     again: float = 300.0
+    annotations: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:

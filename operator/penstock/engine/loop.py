@@ -317,7 +317,7 @@ class Loop:
             self._failures.pop(key, None)
             return report.again
         looked = await self._tell(key, obj, report)
-        await self._annotate(key, obj, self._due(kind, key, obj, desired, outcome, mode))
+        await self._annotate(key, obj, self._due(kind, key, obj, desired, outcome, mode), report.annotations)
         if trouble is None:
             # Only now: a status that cannot be written is a failure too, and is retried ever more rarely.
             self._failures.pop(key, None)
@@ -372,8 +372,12 @@ class Loop:
         adds = pending(outcome.plan.steps, run=mode is meta.Mode.RECONCILE)
         return self._costs.due(key, obj, kind.money(desired, outcome.observed, now), adds, now)
 
-    async def _annotate(self, key: Key, obj: Object, annotations: dict[str, str | None]) -> None:
+    async def _annotate(
+        self, key: Key, obj: Object, costs: dict[str, str | None], others: Mapping[str, str | None]
+    ) -> None:
         """The only place that writes annotations by themselves; the first ones go with the finalizer, as one request."""
+        have = obj["metadata"].get("annotations") or {}
+        annotations = {**costs, **{name: text for name, text in others.items() if have.get(name) != text}}
         if not annotations:
             return
         kind = self._kinds[key.kind]
@@ -384,7 +388,8 @@ class Loop:
             if error.status == 404:
                 return
             raise
-        self._costs.wrote(key, self._clock())
+        if costs:
+            self._costs.wrote(key, self._clock())
         self.store.wrote(key, written)
 
     async def _add_finalizer(self, key: Key, obj: Object, annotations: dict[str, str | None]) -> Object:

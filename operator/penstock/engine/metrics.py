@@ -11,6 +11,18 @@ PASS_SECONDS = Histogram(
     ["kind"],
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120),
 )
+FAILOVERS = Counter("penstock_failovers_total", "Failovers of clusters that were seen to end, by cause.", ["cause"])
+FAILOVER_SECONDS = Histogram(
+    "penstock_failover_outage_seconds",
+    "How long no write was taken, by failover.",
+    ["measured_by"],
+    buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600),
+)
+PROBES = Gauge("penstock_probes", "Clusters by what becomes of their probe: probing, failing or off.", ["state"])
+PROBE_ROUND_TRIPS = Counter("penstock_probe_round_trips_total", "Queries that the probe sent, by outcome.", ["outcome"])
+PROBE_CONNECTS = Counter(
+    "penstock_probe_connects_total", "Connections that the probe made or tried, by outcome.", ["outcome"]
+)
 QUEUE_DEPTH = Gauge("penstock_queue_depth", "Keys that are scheduled, due or not.")
 QUEUE_OVERDUE = Gauge("penstock_queue_overdue", "Keys that are due and wait for a worker.")
 QUEUE_OLDEST = Gauge("penstock_queue_oldest_wait_seconds", "How long the longest-waiting due key has been waiting.")

@@ -77,7 +77,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order in which they run, what is being waited for, and what is refused. An empty plan means: as desired."""
+    """Steps in the order in which they run, what is being waited for, and what is refused. An empty plan means: as desired.
+
+    notes: sentences that keep nothing from being done and are worth knowing before it is, such as an objective that the declared shape cannot attain.
+    """
 
     steps: tuple[Step, ...] = ()
     waits: tuple[Wait, ...] = ()
@@ -103,7 +106,7 @@ class Plan:
         return consent_hash([s.subject or s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
 
     def as_status(self) -> dict[str, Any] | None:
-        """The plan as status.plan, or None when there is nothing to tell."""
+        """The plan as status.plan, or None when there is nothing to tell. Notes are told with the steps that they are about."""
         if self.empty:
             return None
         status: dict[str, Any] = {}
@@ -115,6 +118,8 @@ class Plan:
             status["waiting"] = [w.sentence for w in self.waits]
         if self.refusals:
             status["refused"] = [r.sentence for r in self.refusals]
+        if self.notes:
+            status["notes"] = list(self.notes)
         return status
 
 

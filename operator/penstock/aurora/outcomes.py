@@ -1,0 +1,338 @@
+"""What a cluster achieves, on its object: failovers, availability, objectives, replica lag. Pure but for what it is given to remember."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from penstock.api import meta
+from penstock.api.auroracluster_status import Cause
+from penstock.api.conditions import ConditionType, Reason
+from penstock.aurora import failover_words, failovers, states
+from penstock.aurora.failovers import Asked, Drill, Evidence, Failover
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import Cluster
+from penstock.engine import conditions
+from penstock.engine.conditions import Condition
+from penstock.engine.events import Note
+from penstock.engine.kind import Object, Report
+from penstock.postgres.record import Days, Picture
+from penstock.proof import availability, objectives
+from penstock.proof.drillbook import DrillResult
+from penstock.proof.objectives import Damper, Measured, Shape
+
+# Seconds until the next look while a failover goes on: what ends it may be told by nobody.
+_SOON = 2.0
+# A request to fail over that came to nothing is forgotten after this.
+_ASKED = 900.0
+PASSED = "Passed"
+# Aurora guide, "Backing up and restoring": the latest restorable time is usually within five minutes.
+_USUAL_LAG = 300.0
+
+
+@dataclass
+class Achieved:
+    """What one process remembers of one cluster's outcomes.
+
+    base: the days of availability that stood on the object when it was first seen. sighted: when AWS was last read with the writer that the object
+    names. counted: the failovers that the metrics have. shown: the lags that stand on the object.
+    """
+
+    damper: Damper = field(default_factory=Damper)
+    base: Days | None = None
+    sighted: datetime | None = None
+    counted: set[tuple[datetime, str]] = field(default_factory=set)
+    shown: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known beside the describe answer. clock: seconds of the event loop. drills: newest first. zone_lost: see failovers.Evidence."""
+
+    picture: Picture
+    now: datetime
+    clock: float
+    drills: Sequence[DrillResult] = ()
+    zone_lost: bool = False
+
+
+def added(
+    report: Report, obj: Object, desired: Desired, observed: Observed | None, seen: Seen, memory: Achieved
+) -> tuple[Report, tuple[Failover, ...]]:
+    """The report with all that this module tells, and the failovers that have ended since the object was told last, oldest first."""
+    status: Mapping[str, Any] = obj.get("status") or {}
+    cluster = observed.cluster if observed is not None else None
+    if observed is None or cluster is None or desired.absent or report.fields.get("resourceId") != cluster.resource_id:
+        return report, ()
+    if memory.base is None:
+        memory.base = availability.days_of(status.get("availability") or {})
+    before = failovers.known(desired.status.failovers)
+    evidence = _evidence(desired, status, observed, cluster, seen, memory)
+    after = failovers.record(before, evidence, seen.now)
+    if cluster.writer and cluster.writer == evidence.previous:
+        memory.sighted = evidence.read_at
+    fields = dict(report.fields)
+    _put(fields, "failovers", failovers.as_status(after))
+    _put(fields, "failoverAsked", _request(status, desired, after, seen.now))
+    _put(fields, "probe", _probe(desired, seen.picture, status))
+    share = objectives.share(desired.spec.objectives)
+    kept = availability.told(
+        status.get("availability") or {}, memory.base, seen.picture.uptime, seen.picture.lasting, share, seen.now
+    )
+    _put(fields, "availability", kept)
+    _lags(fields, seen, memory, desired)
+    measured = _measured(observed, cluster, seen, kept or {}, after)
+    told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
+    _put(fields, "objectives", [j.as_status() for j in told])
+    impossible = objectives.unattainable(desired.spec.objectives, shape(desired, observed))
+    met = objectives.condition(
+        told,
+        impossible,
+        seen.picture.problem,
+        probed=not seen.picture.off,
+        lag_problem=seen.picture.lag_problem,
+    )
+    notes = failover_words.notes(before, after, cluster.identifier)
+    found = _with_lasting(report, desired, evidence, failovers.lasting(after), status)
+    extra = found.notes if failovers.lasting(after) is None else _without_ready(found.notes)
+    if met is not None:
+        notes = (*notes, *_missed(status, met))
+        found = replace(found, conditions=(*found.conditions, met))
+    annotation = failover_words.annotation(after)
+    return (
+        replace(
+            found,
+            fields=fields,
+            notes=(*notes, *extra),
+            again=min(found.again, _SOON) if failovers.lasting(after) is not None else found.again,
+            annotations={meta.LAST_FAILOVER: annotation} if annotation else {},
+        ),
+        failovers.finished_since(before, after),
+    )
+
+
+def shape(desired: Desired, observed: Observed | None) -> Shape:
+    """What of the cluster decides which objectives it can attain: as AWS has it where all instances are there, else as the spec says."""
+    spec = desired.spec.instances
+    cluster = observed.cluster if observed is not None else None
+    instances = list(observed.instances.values()) if observed is not None else []
+    readers = spec.readers if spec.readers is not None else max(0, len(instances) - 1)
+    pauses = spec.serverless is not None and spec.serverless.auto_pause is not None
+    if cluster is not None and len(instances) > readers and all(i.zone for i in instances):
+        zones = frozenset(i.zone for i in instances)
+        tiers = tuple(m.tier for m in cluster.members if not m.writer)
+        return Shape(readers, zones, tiers, True, pauses)
+    ordinals = range(1, readers + 2)
+    placed = [spec.override(n).zone for n in ordinals]
+    tiers = tuple(t if (t := spec.override(n).promotion_tier) is not None else 1 for n in ordinals if n > 1)
+    named = frozenset(z for z in placed if z)
+    subnets = observed.subnet_group if observed is not None else None
+    if subnets is not None and not all(placed):
+        # Whoever is placed by AWS is placed in one of these.
+        zones = frozenset(s.zone for s in subnets.subnets if s.zone)
+        return Shape(readers, zones | named, tiers, bool(zones), pauses)
+    return Shape(readers, named, tiers, all(placed), pauses)
+
+
+def unattainable(desired: Desired, observed: Observed) -> tuple[str, ...]:
+    """What the plan says: objectives that the shape cannot attain."""
+    return objectives.unattainable(desired.spec.objectives, shape(desired, observed))
+
+
+def moves(desired: Desired, picture: Picture, memory: Achieved, clock: float) -> bool:
+    """Whether what the probe measured is worth a pass: a figure would be told anew."""
+    limits = desired.spec.objectives
+    lag = max(picture.lags.values(), default=None) if picture.lags else None
+    for name, figure, limit in (
+        ("replicaLag", lag, limits.replica_lag if limits else None),
+        ("connect", picture.connect, limits.connect if limits else None),
+        ("queryP95", picture.query, limits.query_p95 if limits else None),
+    ):
+        if figure is None or (limit is None and name != "replicaLag"):
+            continue
+        met = None if limit is None else figure <= limit.value.total_seconds()
+        if memory.damper.moves(name, figure, met, clock):
+            return True
+    return set(memory.shown) != set(picture.lags)
+
+
+def _evidence(
+    desired: Desired,
+    status: Mapping[str, Any],
+    observed: Observed,
+    cluster: Cluster,
+    seen: Seen,
+    memory: Achieved,
+) -> Evidence:
+    takes_part = observed.instances.get(cluster.writer)
+    writer = "" if takes_part is not None and takes_part.status == "creating" else cluster.writer
+    asked = desired.status.failover_asked
+    picture = seen.picture
+    return Evidence(
+        writer=writer,
+        state=cluster.status,
+        read_at=observed.read_at or seen.now,
+        previous=str(status.get("writer") or ""),
+        since=datetime.fromisoformat(desired.created_at) if desired.created_at else seen.now,
+        events=observed.events,
+        outages=picture.outages,
+        serving=picture.serving,
+        claimed=picture.claimed,
+        probed=picture.reached and not picture.off,
+        sighted=memory.sighted,
+        asked=Asked(asked.by, asked.to or "", asked.requested_at) if asked is not None else None,
+        drills=tuple(Drill(d.started_at, d.finished_at, d.to, d.outage_seconds, d.commits_lost) for d in seen.drills),
+        deleting=frozenset(i.identifier for i in observed.instances.values() if i.status == "deleting"),
+        zone_lost=seen.zone_lost,
+    )
+
+
+def _request(
+    status: Mapping[str, Any], desired: Desired, after: Sequence[Failover], now: datetime
+) -> dict[str, Any] | None:
+    """What was asked for stays until its failover is over, or it came to nothing."""
+    asked = desired.status.failover_asked
+    if asked is None:
+        return None
+    over = any(f.finished is not None and f.finished >= asked.requested_at for f in after)
+    old = (now - asked.requested_at).total_seconds() > _ASKED
+    return None if over or old else status.get("failoverAsked")
+
+
+def _probe(desired: Desired, picture: Picture, status: Mapping[str, Any]) -> dict[str, str] | None:
+    if picture.off:
+        wanted = desired.spec.probe is not None or desired.spec.objectives is not None
+        return {"state": "Off", "message": picture.off} if wanted else None
+    if picture.problem:
+        return {"state": "Failing", "message": picture.problem}
+    if picture.reached:
+        return {"state": "Probing"}
+    known = status.get("probe")
+    return dict(known) if known else None
+
+
+def _lags(fields: dict[str, Any], seen: Seen, memory: Achieved, desired: Desired) -> None:
+    """status.lag and status.members[].lagMilliseconds, all of one moment, and only when the slowest moved."""
+    lags = seen.picture.lags
+    if seen.picture.off or not lags:
+        if seen.picture.off or seen.picture.reached:
+            memory.shown = {}
+        if seen.picture.reached or seen.picture.off:
+            fields.pop("lag", None)
+        return
+    worst = max(lags.values())
+    limit = desired.spec.objectives.replica_lag if desired.spec.objectives else None
+    met = None if limit is None else worst <= limit.value.total_seconds()
+    if set(memory.shown) != set(lags) or memory.damper.moves("replicaLag", worst, met, seen.clock):
+        memory.damper.told["replicaLag"] = (worst, met, seen.clock)
+        memory.shown = dict(lags)
+    fields["lag"] = objectives.seconds(max(memory.shown.values()))
+    fields["members"] = [
+        {**m, "lagMilliseconds": round(memory.shown[m["name"]] * 1000)} if m.get("name") in memory.shown else m
+        for m in fields.get("members") or ()
+    ]
+
+
+def _measured(
+    observed: Observed,
+    cluster: Cluster,
+    seen: Seen,
+    kept: Mapping[str, Any],
+    after: Sequence[Failover],
+) -> Measured:
+    last = next((f for f in after if f.finished is not None and f.outage is not None), None)
+    opened = failovers.lasting(after)
+    proven = next((d.outage_seconds for d in seen.drills if d.verdict == PASSED and d.outage_seconds is not None), None)
+    latest, earliest = cluster.latest_restorable, cluster.earliest_restorable
+    lost = None
+    if latest is not None and observed.age < 60 and states.serves(cluster.status):
+        lost = (seen.now - latest).total_seconds() - observed.age
+        if (earliest is None or latest <= earliest) and lost > _USUAL_LAG:
+            # A time that never moved is an emulator's.
+            lost = None
+    picture = seen.picture
+    return Measured(
+        lag=max(picture.lags.values()) if picture.lags else None,
+        connect=picture.connect,
+        query=picture.query,
+        problem=picture.problem,
+        availability=kept,
+        failover=last.outage if last is not None else None,
+        failing_for=(seen.now - opened.started).total_seconds() if opened is not None else None,
+        proven=proven,
+        unrestorable=lost,
+    )
+
+
+def _damped(judged: Sequence[objectives.Judgement], memory: Achieved, clock: float) -> tuple[objectives.Judgement, ...]:
+    """With the figures that stand on the object where they moved by nothing that is worth a write."""
+    found = []
+    for one in judged:
+        if one.name in ("replicaLag", "connect", "queryP95") and one.figure is not None:
+            figure = memory.damper.stands(one.name, one.figure, one.met, clock)
+            one = replace(one, observed=objectives.seconds(figure), figure=figure)
+        found.append(one)
+    return tuple(found)
+
+
+def _with_lasting(
+    report: Report, desired: Desired, evidence: Evidence, opened: Failover | None, status: Mapping[str, Any]
+) -> Report:
+    """Ready and Stalled while a failover goes on."""
+    if opened is None:
+        return report
+    down = evidence.lasting is not None or evidence.state == "failing-over"
+    to = f" to {opened.to}" if opened.to else ""
+    name, since = desired.identifier, f"{opened.started:%H:%M:%S} UTC"
+    wanted = desired.spec.objectives.failover if desired.spec.objectives else None
+    limit = failovers.limit(wanted.value if wanted is not None else None)
+    late = evidence.read_at - opened.started > limit
+    told = []
+    for condition in report.conditions:
+        if condition.type == ConditionType.READY and down and condition.reason != Reason.DELETING:
+            sentence = f"Cluster {name} fails over from {opened.from_}{to} since {since} and takes no writes."
+            condition = Condition(ConditionType.READY, False, Reason.FAILING_OVER, sentence)
+        if condition.type == ConditionType.STALLED and late and down:
+            sentence = (
+                f"The failover of cluster {name} from {opened.from_}{to} does not end: it lasts since {since}, and "
+                f"{states.duration(limit.total_seconds())} is what it may take at most; look at the events and instances of the "
+                "cluster in RDS, ask for a failover again (penstock.dev/failover-to), or open a case with AWS."
+            )
+            condition = Condition(ConditionType.STALLED, True, Reason.FAILING_OVER, sentence)
+        told.append(condition)
+    notes = report.notes
+    stalled = next((c for c in told if c.type == ConditionType.STALLED), None)
+    known = conditions.find(status, ConditionType.STALLED) or {}
+    if stalled is not None and stalled.reason == Reason.FAILING_OVER and known.get("reason") != Reason.FAILING_OVER:
+        notes = (*notes, Note("FailoverStalled", stalled.message, warning=True, action="Failover"))
+    return replace(report, conditions=tuple(told), notes=notes)
+
+
+def _without_ready(told: Sequence[Note]) -> tuple[Note, ...]:
+    """That it began has an Event of its own."""
+    return tuple(n for n in told if n.reason != Reason.FAILING_OVER)
+
+
+def _missed(status: Mapping[str, Any], met: Condition) -> tuple[Note, ...]:
+    """Told once when an objective begins to be missed."""
+    known = conditions.find(status, ConditionType.OBJECTIVES_MET) or {}
+    if met.status is False and (known.get("status") != "False" or known.get("reason") != met.reason):
+        return (Note(met.reason, met.message, warning=True, action="Probe"),)
+    return ()
+
+
+def _put(fields: dict[str, Any], name: str, value: Any) -> None:
+    if value:
+        fields[name] = value
+    else:
+        fields.pop(name, None)
+
+
+def by_operator(to: str, now: datetime, *, user: bool) -> dict[str, Any]:
+    """The intent that goes before a FailoverDBCluster of ours, so that a process that is killed in between is followed by one that knows why."""
+    asked: dict[str, Any] = {"by": (Cause.USER if user else Cause.OPERATOR).value}
+    if to:
+        asked["to"] = to
+    return {"failoverAsked": {**asked, "requestedAt": conditions.timestamp(now)}}

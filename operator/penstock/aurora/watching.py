@@ -1,0 +1,171 @@
+"""Ties the probe to the objects: which databases are asked, with whose password, and what becomes of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from penstock.api.auroracluster import EngineType
+from penstock.api.conditions import Reason
+from penstock.aurora import outcomes, states
+from penstock.aurora.credentials import CredentialReader, Credentials
+from penstock.aurora.inventory import Inventory
+from penstock.aurora.outcomes import Achieved, Seen
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import Cluster
+from penstock.engine import metrics
+from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.kind import Key, Object, Report
+from penstock.postgres.probe import Endpoint, Prober, Target
+from penstock.proof.drillbook import DrillBook
+
+INTERVAL = 1.0
+"""Seconds between two questions when the spec says nothing."""
+
+# In these the spec, AWS or nobody has a database to ask: what is stopped or not there yet is neither up nor down.
+_NOT_ASKED = ("creating", "starting", "stopping", "stopped", "deleting", "restoring", *states.BROKEN)
+
+
+@dataclass
+class _Watched:
+    uid: str
+    desired: Desired
+    cluster: Cluster | None = None
+    zones: dict[str, str] = field(default_factory=dict)
+    achieved: Achieved = field(default_factory=Achieved)
+    last: Credentials | None = None
+
+
+class Watching:
+    """The outcomes of all clusters of one operator. credentials: None where nobody may log in, and nothing is asked. drills: what drills tell."""
+
+    def __init__(self, inventory: Inventory, credentials: CredentialReader | None, database_ca: str) -> None:
+        self.drills = DrillBook()
+        self._inventory = inventory
+        self._credentials = credentials
+        self._prober = Prober(database_ca, self._news, self._measured)
+        self._watched: dict[Key, _Watched] = {}
+        self._wake: Callable[[Key], None] = lambda _: None
+
+    def add(
+        self, key: Key, report: Report, obj: Object, desired: Desired, observed: Observed | None, now: datetime
+    ) -> Report:
+        """The report with failovers, availability, objectives and lags; and whether the database is asked from now on."""
+        watched = self._watched.get(key)
+        if watched is None or watched.uid != desired.uid:
+            watched = self._watched[key] = _Watched(desired.uid, desired)
+        watched.desired = desired
+        cluster = observed.cluster if observed is not None else None
+        ours = cluster is not None and report.fields.get("resourceId") == cluster.resource_id
+        if observed is not None:
+            watched.cluster = cluster
+            watched.zones = {i.identifier: i.zone for i in observed.instances.values() if i.zone}
+            self._ask(key, watched, desired, observed, cluster if ours else None)
+        clock = asyncio.get_running_loop().time()
+        lost = self._zone_lost(key, watched)
+        seen = Seen(self._prober.picture(key), now, clock, self.drills.of(key), lost)
+        found, over = outcomes.added(report, obj, desired, observed, seen, watched.achieved)
+        for failover in over:
+            if (failover.started, failover.from_) not in watched.achieved.counted:
+                # A status that could not be written is made again, and must not count twice.
+                watched.achieved.counted.add((failover.started, failover.from_))
+                metrics.FAILOVERS.labels(failover.cause.value).inc()
+                if failover.outage is not None and failover.measured_by is not None:
+                    metrics.FAILOVER_SECONDS.labels(failover.measured_by.value).observe(failover.outage)
+        return found
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._watched.pop(key, None)
+        self._prober.forget(key)
+
+    async def run(self, wake: Callable[[Key], None]) -> None:
+        """Ask until cancelled; wake(key) for an object that has something new to tell."""
+        self._wake = wake
+        await self._prober.run()
+
+    def measure(self) -> None:
+        """Set the metrics; to be called before they are read."""
+        self._prober.measure()
+
+    def _news(self, key: Key) -> None:
+        """Something happened to the database that AWS may know of as well: its description is read now and not with the next cycle."""
+        watched = self._watched.get(key)
+        if watched is not None:
+            self._inventory.hint(watched.desired.region)
+            self._wake(key)
+
+    def _measured(self, key: Key) -> None:
+        watched = self._watched.get(key)
+        if watched is None:
+            return
+        picture = self._prober.picture(key)
+        if outcomes.moves(watched.desired, picture, watched.achieved, asyncio.get_running_loop().time()):
+            self._wake(key)
+
+    def _ask(self, key: Key, watched: _Watched, desired: Desired, observed: Observed, cluster: Cluster | None) -> None:
+        found = target(desired, observed, cluster)
+        if self._credentials is None or isinstance(found, str):
+            self._prober.pause(key, found if isinstance(found, str) else "Nobody may log in.")
+            return
+
+        async def credentials(doubted: bool) -> tuple[str, str]:
+            assert self._credentials is not None
+            if doubted and watched.last is not None:
+                self._credentials.doubt(watched.last)
+            if watched.cluster is None:
+                sentence = f"Cluster {desired.identifier} is not there."
+                raise Trouble(Meaning.MISSING, Reason.DATABASE_UNREACHABLE, sentence)
+            watched.last = await self._credentials.read(watched.desired, watched.cluster)
+            return watched.last.username, watched.last.password
+
+        self._prober.watch(key, found, credentials)
+
+    def _zone_lost(self, key: Key, watched: _Watched) -> bool:
+        """Whether everything that is known in the zone of the writer that the object names is down: two instances at least, of any cluster."""
+        zone = watched.zones.get(watched.desired.status.writer or "")
+        if zone is None or self._prober.picture(key).lasting is None:
+            return False
+        down = up = 0
+        for other, there in self._watched.items():
+            if there.desired.region != watched.desired.region or zone not in there.zones.values():
+                continue
+            deaf = self._prober.picture(other).deaf
+            for name, place in there.zones.items():
+                if place == zone:
+                    down, up = (down + 1, up) if name in deaf else (down, up + 1)
+        return down >= 2 and up == 0
+
+
+def target(desired: Desired, observed: Observed, cluster: Cluster | None) -> Target | str:
+    """What to ask, or why nobody is asked, as a sentence."""
+    spec = desired.spec
+    if spec.engine.type is not EngineType.POSTGRESQL:
+        return "Clusters of Aurora MySQL are not probed."
+    if spec.probe is not None and not spec.probe.enabled:
+        return "spec.probe.enabled is false."
+    serverless = spec.instances.serverless
+    if spec.probe is None and serverless is not None and serverless.auto_pause is not None:
+        return "A probe would keep the cluster from pausing; write spec.probe: {enabled: true} to have it all the same."
+    if desired.absent or cluster is None or not cluster.endpoint or not cluster.port:
+        return "There is no database yet."
+    if cluster.status in _NOT_ASKED:
+        return f"The cluster is {cluster.status}."
+    members = [
+        (m.identifier, instance)
+        for m in cluster.members
+        if (instance := observed.instances.get(m.identifier)) is not None and instance.host
+    ]
+    if not members or all(i.status == "creating" for _, i in members):
+        return "No instance is there yet."
+    port = cluster.port
+    interval = spec.probe.interval if spec.probe is not None else None
+    readers = [i for name, i in members if name != cluster.writer and i.status != "creating"]
+    return Target(
+        writer=Endpoint(cluster.endpoint, port),
+        reader=Endpoint(cluster.reader_endpoint, port) if cluster.reader_endpoint and readers else None,
+        instances=tuple((n, Endpoint(i.host, i.port or port)) for n, i in members if i.status not in _NOT_ASKED),
+        interval=interval.value.total_seconds() if interval is not None else INTERVAL,
+    )

@@ -1,0 +1,213 @@
+"""Objectives and availability: what can be attained, what is reached, and figures that write nothing for noise."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.api.auroracluster import Objectives
+from penstock.api.conditions import Reason
+from penstock.postgres.record import Day, Outage, Uptime
+from penstock.proof import availability, objectives
+from penstock.proof.objectives import Damper, Measured, Shape
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+BUDGET = pytest.approx(259.2)
+
+
+def wanted(**fields: str) -> Objectives:
+    return Objectives.model_validate(fields)
+
+
+def outage(began: float, ended: float | None = None) -> Outage:
+    start = NOW + timedelta(seconds=began)
+    return Outage(start, start, None if ended is None else NOW + timedelta(seconds=ended))
+
+
+def kept(seen: Uptime, before: dict[str, Any] | None = None, now: datetime = NOW, **others: Any) -> dict[str, Any]:
+    found = availability.told(before or {}, others.pop("base", {}), seen, others.pop("outage", None), 99.99, now)
+    assert found is not None
+    return found
+
+
+def test_an_outage_is_taken_from_the_budget_and_survives_the_process():
+    seen = Uptime(since=NOW - timedelta(hours=10))
+    seen.add(NOW, 36000, down=False)
+    first = kept(seen)
+    assert (first["attained"], first["budgetLeftSeconds"], first["downSeconds"]) == ("100", BUDGET, 0)
+    seen.add(NOW + timedelta(seconds=60), 12.5, down=True)
+    told = kept(seen, first)
+    assert (told["downSeconds"], told["budgetLeftSeconds"]) == (12.5, pytest.approx(246.7))
+    again = Uptime(since=NOW + timedelta(hours=1))
+    again.add(NOW + timedelta(hours=2), 3600, down=False)
+    again.add(NOW + timedelta(hours=2), 1.5, down=True)
+    after = kept(again, told, NOW + timedelta(hours=2), base=availability.days_of(told))
+    assert (after["downSeconds"], after["since"]) == (14.0, first["since"])
+
+
+def test_time_alone_writes_nothing_for_six_hours():
+    seen = Uptime(since=NOW)
+    seen.add(NOW - timedelta(seconds=1), 5, down=False)
+    assert availability.told({}, {}, seen, None, 99.99, NOW) is None, "too little to say anything"
+    seen.add(NOW, 3600, down=False)
+    told = kept(seen)
+    for hour in range(1, 6):
+        seen.add(NOW + timedelta(hours=hour), 3500, down=False)
+        assert kept(seen, told, NOW + timedelta(hours=hour)) == told
+    seen.add(NOW + timedelta(hours=7), 7000, down=False)
+    assert kept(seen, told, NOW + timedelta(hours=7)) != told
+
+
+def test_an_outage_that_lasts_is_told_once_and_taken_back_when_it_ends():
+    seen = Uptime(since=NOW - timedelta(days=1))
+    seen.add(NOW, 3600, down=False)
+    told = kept(seen)
+    assert kept(seen, told, NOW + timedelta(seconds=3), outage=outage(0)) == told
+    lasting = kept(seen, told, NOW + timedelta(seconds=9), outage=outage(0))
+    assert lasting["downSince"] == "2026-11-28T12:00:00Z"
+    seen.add(NOW + timedelta(seconds=30), 30, down=True)
+    assert kept(seen, lasting, NOW + timedelta(seconds=30), outage=outage(0)) == lasting
+    over = kept(seen, lasting, NOW + timedelta(seconds=31))
+    assert "downSince" not in over
+    assert over["downSeconds"] == 30
+
+
+def test_what_is_older_than_the_window_is_forgiven_and_no_more_than_31_days_are_kept():
+    seen = Uptime(since=NOW - timedelta(days=90))
+    for day in range(80):
+        at = NOW - timedelta(days=79 - day)
+        seen.add(at, 40000, down=False)
+        seen.add(at, 1, down=True)
+    told = kept(seen)
+    assert len(told["days"]) == 31
+    assert told["downSeconds"] == 31
+
+
+def test_seconds_are_divided_at_midnight():
+    seen = Uptime()
+    seen.add(datetime(2026, 11, 28, 0, 0, 10, tzinfo=UTC), 30, down=True)
+    assert {d: round(v.down) for d, v in seen.days.items()} == {"2026-11-27": 20, "2026-11-28": 10}
+
+
+def test_nothing_is_told_of_a_database_that_never_answered():
+    assert availability.told({}, {}, Uptime(), None, 99.9, NOW) is None
+
+
+@pytest.mark.parametrize(("value", "text"), [(100, "100"), (99.99999, "99.9999"), (90.0, "90"), (0, "0")])
+def test_nines_are_never_rounded_up(value, text):
+    assert availability.percent(value) == text
+
+
+def test_the_burn_rate_is_one_when_the_budget_lasts_exactly_as_long_as_the_window():
+    days = {"2026-11-28": Day(86400, 86400 * 0.0001)}
+    assert availability.burn_rate(days, 99.99, NOW) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape", "words"),
+    [
+        ({"availability": "99.99"}, Shape(0), "without a reader"),
+        ({"failover": "60s"}, Shape(0), "instances.readers: 1 or more"),
+        ({"failover": "60s"}, Shape(1, frozenset({"us-east-1a"}), (1,), True), "all instances in zone us-east-1a"),
+        ({"availability": "99.95"}, Shape(2, frozenset({"a", "b"}), (2, 15), True), "promotion tier 0 or 1"),
+        ({"connect": "500ms"}, Shape(0, pauses=True), "pauses"),
+        ({"queryP95": "50ms"}, Shape(0, pauses=True), "autoPause"),
+        ({"recoveryPoint": "1m"}, Shape(0), "write 5m or more"),
+        ({"replicaLag": "100ms"}, Shape(0), "instances.readers"),
+    ],
+)
+def test_a_shape_that_cannot_attain_an_objective_is_told_with_what_to_write_instead(spec, shape, words):
+    (sentence,) = objectives.unattainable(wanted(**spec), shape)
+    assert words in sentence
+    assert next(iter(spec)) in sentence
+    met = objectives.condition(objectives.judge(wanted(**spec), Measured()), (sentence,), "")
+    assert met is not None
+    assert (met.status, met.reason, met.message) == (False, Reason.OBJECTIVE_UNREACHABLE, sentence)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        ({"availability": "99.9"}, Shape(0)),
+        ({"availability": "99.99", "failover": "60s"}, Shape(1, frozenset({"a", "b"}), (1,), True)),
+        ({"failover": "60s"}, Shape(1)),
+        ({"connect": "20s", "recoveryPoint": "5m"}, Shape(0, pauses=True)),
+        ({}, Shape(0)),
+    ],
+)
+def test_a_shape_that_can_is_told_nothing(spec, shape):
+    assert objectives.unattainable(wanted(**spec), shape) == ()
+    assert objectives.unattainable(None, shape) == ()
+
+
+def test_the_condition_names_the_objective_the_figure_and_what_to_do():
+    judged = objectives.judge(wanted(replicaLag="100ms"), Measured(lag=0.512))
+    met = objectives.condition(judged, (), "")
+    assert met is not None
+    assert (met.status, met.reason) == (False, Reason.OBJECTIVE_MISSED)
+    assert met.message.startswith("objectives.replicaLag is missed: replica lag is 512ms, and 100ms is asked for; look")
+
+
+def test_what_cannot_be_measured_is_unknown_and_says_why():
+    judged = objectives.judge(wanted(availability="99.99", failover="60s"), Measured(problem="It does not answer."))
+    met = objectives.condition(judged, (), "It does not answer.")
+    assert met is not None
+    assert (met.status, met.reason) == (None, Reason.PROBE_FAILING)
+    assert met.message == "availability cannot be measured: It does not answer."
+
+
+def test_all_reached():
+    measured = Measured(
+        lag=0.01, connect=0.02, query=0.003, availability={"budgetLeftSeconds": 200, "attained": "99.9977"}
+    )
+    spec = wanted(availability="99.99", failover="60s", replicaLag="100ms", connect="500ms", queryP95="50ms")
+    judged = objectives.judge(spec, measured)
+    assert [(j.name, j.observed, j.met) for j in judged] == [
+        ("availability", "99.9977", True),
+        ("failover", None, None),
+        ("replicaLag", "10ms", True),
+        ("connect", "20ms", True),
+        ("queryP95", "3ms", True),
+    ]
+    met = objectives.condition(judged, (), "")
+    assert met is not None
+    assert met.status is True
+    assert "a FailoverDrill would prove it" in met.message
+
+
+def test_a_failover_that_takes_too_long_is_missed_while_it_lasts():
+    (judged,) = objectives.judge(wanted(failover="30s"), Measured(failing_for=31, proven=2.5))
+    assert (judged.observed, judged.met, judged.proven) == ("over 30s", False, "2.5s")
+
+
+def test_without_objectives_there_is_no_condition():
+    assert objectives.condition((), ("anything",), "problem") is None
+
+
+def test_noise_is_never_written_and_a_jump_is_within_seconds():
+    damper, noise = Damper(), random.Random(4)
+    told = {damper.stands("lag", noise.uniform(0.002, 0.03), True, float(s)) for s in range(0, 880, 2)}
+    assert len(told) == 1
+    assert damper.stands("lag", 0.5, False, 900.0) == 0.5
+    assert damper.stands("lag", 0.01, True, 902.0) == 0.01
+
+
+@given(st.lists(st.floats(0.001, 3), min_size=50, max_size=50))
+def test_whatever_a_figure_does_it_is_written_once_in_minutes(figures):
+    damper = Damper()
+    shown = [damper.stands("query", f, None, n * 2.0) for n, f in enumerate(figures * 6)]
+    changes = sum(1 for a, b in pairwise(shown) if a != b)
+    # Ten minutes of the worst: it goes up by leaps and down once in five minutes.
+    assert changes <= 14
+
+
+def test_p95():
+    assert objectives.p95([], 1) is None
+    assert objectives.p95([1.0], 3) is None
+    assert objectives.p95([float(n) for n in range(1, 101)], 1) == 95.0
