@@ -98,7 +98,7 @@ def test_what_is_not_well_comes_first_and_the_order_is_always_the_same() -> None
 def test_a_thousand_clusters_fit_on_the_screen_and_the_bad_ones_are_seen() -> None:
     many = [cluster(f"c{n:04}") for n in range(999)] + [cluster("zz", "False", "FailingOver")]
     out = Console(file=StringIO(), width=180, height=40, force_terminal=True, color_system=None)
-    out.print(screen(ordered(lines(many, [], NOW), Sort.STATE), View(), 40))
+    out.print(screen(ordered(lines(many, [], NOW), Sort.STATE), View(), 180, 40))
     assert isinstance(out.file, StringIO)
     shown = out.file.getvalue().splitlines()
     assert len(shown) <= 40

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -37,6 +38,8 @@ _HEAD = (
 _RIGHT = ("READERS", "LAG", "CONNECT", "COST/MO")
 # Reading must never take more than this part of the time: with a thousand clusters the view gets slower, not the API server.
 _SHARE = 0.2
+# On a narrow terminal these columns go, one after the other, before any is cut.
+_SPARED = ("CONNECT", "DRILL", "OBJECTIVES", "COST/MO", "READERS", "READY")
 # Lines of the screen that are not clusters: title, head, its rule, the end.
 _AROUND = 5
 
@@ -91,7 +94,7 @@ async def _live(kube: Kube, view: View, console: Console, found: list[Line]) -> 
     trouble = ""
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(screen(found, view, console.size.height, trouble), refresh=True)
+            live.update(screen(found, view, *console.size, trouble), refresh=True)
             began = loop.time()
             try:
                 found, trouble = await _read(kube, view), ""
@@ -101,16 +104,19 @@ async def _live(kube: Kube, view: View, console: Console, found: list[Line]) -> 
             await asyncio.sleep(max(view.interval - took, took * (1 / _SHARE - 1), 0.1))
 
 
-def screen(found: Sequence[Line], view: View, height: int, trouble: str = "") -> RenderableType:
+def screen(found: Sequence[Line], view: View, width: int, height: int, trouble: str = "") -> RenderableType:
     """What fits on the screen: a line that sums up, and the first clusters in their order."""
     counts = Counter(line.health for line in found)
     room = max(1, height - _AROUND - (1 if trouble else 0))
     shown = found[:room]
+    cells = [_cells(line) for line in shown]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True, header_style="bold")
-    for head in _HEAD:
-        table.add_column(head, justify="right" if head in _RIGHT else "left", no_wrap=True, overflow="ellipsis")
-    for line in shown:
-        table.add_row(*(Text(cell, style=_STYLE[line.health]) for cell in _cells(line)))
+    columns = _fitting(cells, width)
+    for n in columns:
+        justify: Literal["left", "right"] = "right" if _HEAD[n] in _RIGHT else "left"
+        table.add_column(_HEAD[n], justify=justify, no_wrap=True, overflow="ellipsis")
+    for line, row in zip(shown, cells, strict=True):
+        table.add_row(*(Text(row[n], style=_STYLE[line.health]) for n in columns))
     where = view.namespace or "all namespaces"
     title = Text.assemble(
         ("penstock top  ", "bold"),
@@ -129,6 +135,16 @@ def screen(found: Sequence[Line], view: View, height: int, trouble: str = "") ->
     if trouble:
         parts.append(Text(f"what is shown is old: {trouble}", style="bold red"))
     return Group(*parts, table)
+
+
+def _fitting(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """The columns that a terminal of that width has room for."""
+    wide = {name: max(len(row[n]) for row in (_HEAD, *rows)) + 2 for n, name in enumerate(_HEAD)}
+    for name in _SPARED:
+        if sum(wide.values()) <= width:
+            break
+        del wide[name]
+    return [n for n, name in enumerate(_HEAD) if name in wide]
 
 
 def _cells(line: Line) -> tuple[str, ...]:
