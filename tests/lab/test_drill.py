@@ -55,6 +55,11 @@ def test_a_drill_passes_another_fails_with_its_figure_and_two_at_once_take_turns
     assert len(drill.told("DrillPassed")) == 1
     assert cluster.schemas == []
 
+    # The cluster itself has it in its own history, as the drill's doing, with what was lost.
+    mine = cluster.until(lambda: cluster.status["failovers"][0].get("commitsLost") == 0, "told", 30).status[
+        "failovers"
+    ][0]
+    assert (mine["cause"], mine["from"], mine["to"]) == ("Drill", old, report["to"])
     page = run("report", "drill", "good", "-n", namespace)
     assert page.startswith("<!doctype html>")
     assert report["sentence"] in page

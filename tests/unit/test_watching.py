@@ -107,6 +107,16 @@ def test_a_thousand_clusters_fit_on_the_screen_and_the_bad_ones_are_seen() -> No
     assert any("shop/zz" in row for row in shown[:5])
 
 
+def test_a_narrow_terminal_shows_fewer_columns_and_cuts_none() -> None:
+    out = Console(file=StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    out.print(screen(lines([cluster(lag="12ms", readersReady="1/1")], [], NOW), View(), 80, 24))
+    assert isinstance(out.file, StringIO)
+    shown = out.file.getvalue()
+    assert "…" not in shown
+    assert {"shop/ledger", "Available", "ledger-1", "12ms"} <= set(shown.split())
+    assert "CONNECT" not in shown
+
+
 @pytest.mark.parametrize(
     ("text", "found"), [("12ms", 12), ("1.5s", 1500), ("2m", 120000), ("", None), ("1.2.3s", None)]
 )

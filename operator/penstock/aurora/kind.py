@@ -20,7 +20,7 @@ from penstock.api.auroracluster import AuroraCluster
 from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.conditions import ConditionType
 from penstock.api.parsing import parse_as
-from penstock.aurora import advising, binding, costing, handover, outcomes, ownership, spending
+from penstock.aurora import advising, binding, costing, drilled, handover, outcomes, ownership, spending
 from penstock.aurora import plan as planning
 from penstock.aurora import report as reporting
 from penstock.aurora.act import Actor
@@ -177,6 +177,9 @@ class AuroraClusters:
         steps = tuple(_asking(s, now) if s.operation == "FailoverDBCluster" else s for s in found.steps)
         told = () if desired.absent else outcomes.unattainable(desired, observed)
         found = replace(found, steps=steps, notes=(*found.notes, *told))
+        if not desired.absent:
+            running = self.drills.running(self._key(desired))
+            found = drilled.held(found, running.drill if running is not None else "")
         return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -142,8 +142,13 @@ class FailoverDrills:
 
     def forget(self, key: Key) -> None:
         entry = self._entries.pop(key, None)
-        for drills in self._running.values():
-            drills.pop(key, None)
+        for cluster, drills in self._running.items():
+            uid = drills.pop(key, None)
+            running = next((r for r in self._book.of(cluster) if r.uid == uid and r.verdict == RUNNING), None)
+            if running is not None:
+                self._book.record(
+                    cluster, replace(running, verdict=str(Verdict.ABORTED), finished_at=datetime.now(UTC))
+                )
         for cluster, (drill, _) in list(self._reserved.items()):
             if drill == key:
                 del self._reserved[cluster]

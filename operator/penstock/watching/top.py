@@ -139,7 +139,7 @@ def screen(found: Sequence[Line], view: View, width: int, height: int, trouble: 
 
 def _fitting(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
     """The columns that a terminal of that width has room for."""
-    wide = {name: max(len(row[n]) for row in (_HEAD, *rows)) + 2 for n, name in enumerate(_HEAD)}
+    wide = {name: max(len(row[n]) for row in (_HEAD, *rows)) + 3 for n, name in enumerate(_HEAD)}
     for name in _SPARED:
         if sum(wide.values()) <= width:
             break
