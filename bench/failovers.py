@@ -252,7 +252,7 @@ def one_failover(cluster: Cluster, ledgers: Sequence[Ledger], how: str) -> dict[
     for ledger in ledgers:
         until(lambda ledger=ledger: ledger.acknowledged[-1][0] > began + 0.5, 60, "commits", 0.05)
         ledger.more(5, 60)
-    felt = [round(ledger.outage(began - 1), 3) for ledger in ledgers]
+    felt = [round(ledger.outage(began), 3) for ledger in ledgers]
     resumed = min(ledger.resumed(began) or began for ledger in ledgers)
     run = {
         "how": how,
@@ -353,9 +353,18 @@ def connections(cluster: Cluster) -> dict[str, Any]:
                 except psycopg.Error:
                     await asyncio.sleep(0.05)
                     continue
-                assert row == (False,)
+                if row != (False,):
+                    # The names still lead to the old writer, which is a reader now.
+                    await made.close()
+                    await asyncio.sleep(0.05)
+                    continue
                 times.append(time.monotonic() - began)
                 return made
+
+    def leads() -> bool:
+        with psycopg.connect(**login, connect_timeout=5) as connection:
+            row = connection.execute("select not pg_is_in_recovery()").fetchone()
+        return row == (True,)
 
     async def served(held: list[psycopg.AsyncConnection[Any]]) -> int:
         answered = 0
@@ -376,6 +385,7 @@ def connections(cluster: Cluster) -> dict[str, Any]:
         old = cluster.writer
         cluster.fail_over()
         await asyncio.to_thread(until, lambda: cluster.writer != old, 120, "another writer")
+        await asyncio.to_thread(until, leads, 60, "the endpoint to lead to it")
         cut = CONNECTIONS - await served(held)
         for one in held:
             await one.close()

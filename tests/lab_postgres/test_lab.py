@@ -106,6 +106,17 @@ def test_a_lab_with_databases_is_broken_from_the_command_line_and_leaves_nothing
     assert wrong.returncode == 1
     assert "orders has no instance nobody" in wrong.stderr
 
+    for words, told in (
+        (("delay", "orders", "--seconds", "0.5"), "delay: orders\n"),
+        (("partition", "orders", "--for", "1"), "partition: orders-0\n"),
+        (("fill-connections", "orders", "--instance", "orders-0", "--for", "1"), "connections: orders-0\n"),
+    ):
+        wait_for(lambda: all(one["joined"] and one["answers"] for one in nodes(lab)), 60)
+        answer = penstock(lab, "fault", *words)
+        assert answer.stdout == told, answer.stderr
+    assert penstock(lab, "heal", "orders").returncode == 2, "it is a fault's"
+    assert penstock(lab, "fault", "heal", "orders").stdout == "healed: orders-0, orders-1\n"
+
     # The endpoint is killed: its databases go with it, a frozen one too once the lab comes back or goes down.
     assert penstock(lab, "fault", "freeze", "orders").returncode == 0
     assert servers(folder)
@@ -126,6 +137,27 @@ def test_a_lab_with_databases_is_broken_from_the_command_line_and_leaves_nothing
     assert not servers(folder)
     assert not Path(folder).exists()
     assert not again.state.folder.exists()
+
+
+def test_two_labs_have_databases_of_their_own(lab: Lab) -> None:
+    root = lab.state.folder.parent
+    other = Lab.up(f"{lab.name}-b", root=root, operator=False, aws_settings=QUICK, owner=os.getpid())
+    try:
+        first, second = (orders(one).describe_db_clusters()["DBClusters"][0] for one in (lab, other))
+        assert first["Endpoint"] != second["Endpoint"]
+        assert lab.database_ca
+        assert other.database_ca
+        assert lab.database_ca.read_text() != other.database_ca.read_text()
+        before = nodes(other)
+        assert penstock(lab, "fault", "kill", "orders").returncode == 0
+        wait_for(lambda: next(one for one in nodes(lab) if one["role"] == "writer")["instance"] == "orders-1", 60)
+        folder = lab.state.postgres
+        lab.down()
+        assert folder is not None
+        assert not servers(folder)
+        assert [one["pid"] for one in nodes(other)] == [one["pid"] for one in before]
+    finally:
+        other.down()
 
 
 def test_a_lab_without_databases_says_so(lab: Lab) -> None:

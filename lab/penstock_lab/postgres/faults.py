@@ -38,7 +38,7 @@ class Faults:
         elif kind == "partition":
             self._partition(cluster, member, True)
         elif kind == "connections":
-            await self._fill(member)
+            await self._fill(cluster, member)
         elif kind == "stale":
             await self._promote_stale(cluster, member)
         if seconds and kind in ("freeze", "partition", "connections"):
@@ -105,13 +105,22 @@ class Faults:
             member.node.follow(None if away else writer.port)
         cluster.point()
 
-    async def _fill(self, member: Member) -> None:
+    async def _fill(self, cluster: DatabaseCluster, member: Member) -> None:
         """Takes slots until PostgreSQL refuses, all but those that are reserved for the superuser."""
         held = self._held.setdefault(member.key, [])
         node = member.node
-        async with await node.connect() as connection:
+        writer = cluster.current
+        if writer is None or not writer.node.running:
+            raise ValueError(f"{cluster.given.identifier} has no writer that could make the role for that")
+        async with await writer.node.connect() as connection:
             await connection.execute("do $$ begin create role rds_filler login; exception when others then end $$")
             await connection.execute(f"alter role rds_filler password '{node.password}'")
+        for _ in range(100):
+            if await node.ask(
+                "select exists (select from pg_authid where rolname = 'rds_filler' and rolpassword <> '')"
+            ):
+                break
+            await asyncio.sleep(0.05)
         # Without TLS where that is not refused: there are many.
         mode = "require" if node.configuration.force_tls and node.configuration.tls else "disable"
 

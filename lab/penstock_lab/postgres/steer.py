@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..aws.clock import clock
 from ..aws.request import ACCOUNT, DEFAULT_REGION
+from .cluster import TROUBLE
 
 if TYPE_CHECKING:
     from ..aws.rds.operations import Regions
@@ -40,6 +41,12 @@ def actions(regions: Regions, plane: PostgresDataPlane) -> dict[str, Callable[[d
             raise ValueError(f"{name} has no PostgreSQL behind it")
         return database, body
 
+    def done(work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return plane.wait(work)
+        except TROUBLE as trouble:
+            raise ValueError(f"the databases did not do it: {str(trouble).strip() or 'no answer'}") from None
+
     def fault(body: dict[str, Any]) -> Any:
         database, asked = found(body)
         kind, seconds = asked.get("kind"), asked.get("seconds")
@@ -47,11 +54,11 @@ def actions(regions: Regions, plane: PostgresDataPlane) -> dict[str, Callable[[d
             raise ValueError(f"there is no kind {kind!r}; there are {', '.join(KINDS)}")
         if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0):
             raise ValueError("seconds must be a number of at least 0")
-        return plane.wait(plane.faults.add(database, kind, asked.get("instance"), seconds))
+        return done(plane.faults.add(database, kind, asked.get("instance"), seconds))
 
     def heal(body: dict[str, Any]) -> Any:
         database, asked = found(body)
-        return plane.wait(plane.faults.clear(database, asked.get("instance")))
+        return done(plane.faults.clear(database, asked.get("instance")))
 
     def show(body: dict[str, Any]) -> Any:
         return plane.wait(plane.faults.show(found(body)[0]))
