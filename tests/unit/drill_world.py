@@ -61,6 +61,8 @@ def subject(cluster: Cluster | None = LEDGER, *, instances: dict[str, str] | Non
     metadata: dict[str, Any] = {"name": "ledger", "namespace": "shop", "uid": "c1", "generation": 2}
     if more.pop("deleting", False):
         metadata["deletionTimestamp"] = "2026-11-01T03:00:00Z"
+    if mode := more.pop("mode", ""):
+        metadata["annotations"] = {"penstock.dev/mode": mode}
     generation = 1 if more.pop("stale", False) else 2
     status = {"observedGeneration": generation, "conditions": conditions(), **more}
     members = cluster.members if cluster else ()

@@ -134,6 +134,7 @@ GUARDS = [
     (None, {}, "does not exist in namespace shop"),
     (subject(None), {}, "is not there in AWS yet"),
     (subject(deleting=True), {}, "is being deleted"),
+    (subject(mode="Paused"), {}, "is to be left alone: its annotation penstock.dev/mode says Paused"),
     (subject(replace(LEDGER, engine="aurora-mysql")), {}, "only clusters of AuroraPostgreSQL"),
     (subject(replace(LEDGER, status="stopped")), {}, "is stopped; the drill waits until it runs"),
     (subject(replace(LEDGER, status="modifying")), {}, "is modifying in AWS"),

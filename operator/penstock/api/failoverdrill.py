@@ -226,6 +226,7 @@ KIND: Final = Kind(
     model=FailoverDrill,
     plural="failoverdrills",
     short_names=("fdrill",),
+    absent="An absent optional field has the default that its line names.",
     columns=(
         Column("Cluster", ".spec.clusterRef.name", "The cluster."),
         Column("Verdict", ".status.verdict", "What the last run came to: Running, Passed, Failed, Aborted or Skipped."),

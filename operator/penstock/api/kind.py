@@ -21,12 +21,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Kind:
-    """One custom resource. `model` has the fields apiVersion, kind, metadata, spec and status."""
+    """One custom resource. `model` has the fields apiVersion, kind, metadata, spec and status. absent: what an absent field means, for its page."""
 
     model: type[ApiModel]
     plural: str
     short_names: tuple[str, ...]
     columns: tuple[Column, ...]
+    absent: str = "An absent optional field is left as AWS has it."
 
     @property
     def name(self) -> str:

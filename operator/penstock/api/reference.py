@@ -20,7 +20,7 @@ def reference(kind: Kind, schema: Mapping[str, Any]) -> str:
         schema.get("description", ""),
         "",
         f"`apiVersion: {API_VERSION}`, `kind: {kind.name}`; kubectl knows it as `{kind.plural}` and {names}.",
-        "An absent optional field is left as AWS has it. Durations are written as `30s`, sizes as `10Gi`, money as a",
+        f"{kind.absent} Durations are written as `30s`, sizes as `10Gi`, money as a",
         "text of US dollars.",
         "",
         "## spec",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from penstock.api import meta
 from penstock.api.failoverdrill import FailoverDrillSpec
 from penstock.aws.rds import AVAILABLE
 from penstock.drill.state import Desired, Observed
@@ -52,6 +53,10 @@ def _there(subject: Subject) -> Iterator[Unmet]:
     cluster = subject.cluster
     if subject.deleting:
         yield Unmet(f"{name} is being deleted.")
+    elif subject.mode != meta.Mode.RECONCILE:
+        yield Unmet(
+            f"{name} is to be left alone: its annotation {meta.MODE} says {subject.mode[:40]}; the drill waits until that is Reconcile, or gone."
+        )
     elif subject.problem:
         yield Unmet(f"{name} cannot be carried out: {subject.problem}", hopeless=True)
     elif cluster is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from penstock.api import meta
 from penstock.api.windows import Window, weekly
 from penstock.aws.rds import Cluster, Event, Instance
 from penstock.engine import conditions
@@ -37,6 +38,11 @@ class Subject:
     @property
     def deleting(self) -> bool:
         return "deletionTimestamp" in self.obj["metadata"]
+
+    @property
+    def mode(self) -> str:
+        """What the operator may do with the cluster, as its annotation says."""
+        return str((self.obj["metadata"].get("annotations") or {}).get(meta.MODE) or meta.Mode.RECONCILE)
 
     @property
     def status(self) -> Mapping[str, Any]:
