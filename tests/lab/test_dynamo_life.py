@@ -129,6 +129,8 @@ def test_conditions_are_those_of_kstatus(orders: Declared) -> None:
         "Reconciling": ("False", "NotProgressing"),
         "Stalled": ("False", "NotStalled"),
         "Recoverable": ("True", "RestorePointFresh"),
+        # The example costs more than its own budget of $20.
+        "WithinBudget": ("False", "OverBudget"),
     }
     generation = orders.object["metadata"]["generation"]
     for condition in found.values():
@@ -166,6 +168,7 @@ def test_only_the_finalizer_and_the_cost_are_written_outside_the_status(orders: 
 
 def test_a_table_as_declared_is_left_in_peace(orders: Declared) -> None:
     # Whatever was still to be read after the creation has been read by now.
+    orders.until(lambda: "advice" in orders.status, "what it was used for is told")
     time.sleep(2)
     version, writes, told = orders.object["metadata"]["resourceVersion"], orders.writes(), orders.events
     time.sleep(20)
