@@ -58,6 +58,14 @@ def test_a_guard_that_breaks_just_before_stops_the_run() -> None:
     assert "guards.maxReplicaLag is 1s" in step.parameters["why"]
 
 
+def test_what_the_run_itself_holds_back_does_not_stop_it_but_what_aws_does_is() -> None:
+    wanted = desired({"run": run()})
+    edited = subject(stale=True, conditions=conditions(Reconciling="True"))
+    assert operations(wanted, observed(edited, going=going(ready=True))) == [FAILOVER]
+    rebooting = subject(instances={"shop-ledger-3": "rebooting"})
+    assert operations(wanted, observed(rebooting, going=going(ready=True))) == [STOP]
+
+
 def test_what_a_dead_process_left_is_dropped_and_only_then_over() -> None:
     wanted = desired({"run": run()})
     assert operations(wanted, observed()) == [CLEAN]
