@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.config import Config
 from declared import Declared, fault, index
 from declared_cluster import NOW, DeclaredCluster
 
@@ -27,8 +26,7 @@ def put(lab: Lab, space: str, dimensions: dict[str, str], **values: float | Call
         for name, value in values.items()
         for at in (now - timedelta(hours=n) for n in range(1, HOURS))
     ]
-    # The endpoint reads no compressed requests.
-    cloudwatch = lab.boto("cloudwatch", config=Config(disable_request_compression=True))
+    cloudwatch = lab.boto("cloudwatch")
     for first in range(0, len(data), 500):
         cloudwatch.put_metric_data(Namespace=space, MetricData=data[first : first + 500])
 

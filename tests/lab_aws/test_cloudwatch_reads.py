@@ -96,3 +96,14 @@ async def test_what_fails_is_told_by_its_meaning(account: Account, lab: LabAWS) 
             await Metrics(account).read("", [query(0)], now - timedelta(hours=1), now)
         assert met.value.meaning is meaning
         assert "GetMetricData" in met.value.sentence
+
+
+async def test_many_values_at_once_are_taken_although_botocore_compresses_them(account: Account, client: Any) -> None:
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=13)
+    hours = [start + timedelta(hours=n) for n in range(300)]
+    named = {"MetricName": "Used", "Dimensions": [{"Name": "Thing", "Value": "many"}]}
+    data = [{**named, "Timestamp": at, "Value": float(n)} for n, at in enumerate(hours)]
+    client("cloudwatch").put_metric_data(Namespace="Penstock/Test", MetricData=data)
+    asked = Query("Penstock/Test", "Used", (("Thing", "many"),), "Sum", 3600)
+    found = await Metrics(account).read(REGION, [asked], start, start + timedelta(days=13))
+    assert [p.value for p in found[asked]] == [float(n) for n in range(300)]

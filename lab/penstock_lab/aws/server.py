@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gzip
 import json
 import os
 import signal
 import sys
 import threading
 import time
+import zlib
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,14 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _THREADS = 48
 
 
+def _inflated(headers: dict[bytes, bytes], body: bytes) -> tuple[dict[bytes, bytes], bytes]:
+    """A compressed request as it was before; one that is not compressed as it says stays as it is, for the service to refuse."""
+    try:
+        return {k: v for k, v in headers.items() if k != b"Content-Encoding"}, gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        return headers, body
+
+
 class _Gateway(cheroot_server.Gateway):
     """Answers on the connection directly: a WSGI environment would double the cost of a request."""
 
@@ -38,6 +48,9 @@ class _Gateway(cheroot_server.Gateway):
         headers: dict[bytes, bytes] = req.inheaders
         # Chunked bodies are read to their end, the others to their length.
         body = req.rfile.read()
+        if headers.get(b"Content-Encoding") == b"gzip":
+            # What botocore does with a large PutMetricData; services take it so.
+            headers, body = _inflated(headers, body)
         try:
             status, out, content = self.dispatcher.answer(
                 req.method.decode(), req.path.decode(), req.qs.decode(), headers, body

@@ -83,9 +83,14 @@ class Advisor:
         self._every = every
         self._subjects = subjects
 
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked at all."""
+        return self._every > 0
+
     async def run(self, wake: Callable[[Key], None]) -> None:
         """Ask for ever; wake(key) puts an object whose advice may be another on the queue."""
-        if self._every <= 0:
+        if not self.asks:
             await asyncio.Event().wait()
         while True:
             await asyncio.sleep(TICK * random.uniform(0.8, 1.2))

@@ -517,6 +517,12 @@ KIND: Final = Kind(
             ".metadata.annotations." + MONTHLY_COST.replace(".", r"\."),
             "What the cluster costs a month, in US dollars.",
         ),
+        Column(
+            "Saving/mo",
+            ".status.advice.saving",
+            "What the cheapest shape that keeps the objectives would save.",
+            priority=1,
+        ),
         Column("Engine", ".spec.engine.type", "The engine.", priority=1),
         Column("Version", ".status.engineVersion", "The engine version that runs.", priority=1),
         Column("State", ".status.state", "AWS's word for what the cluster is doing.", priority=1),

@@ -462,6 +462,12 @@ KIND: Final = Kind(
             ".metadata.annotations." + MONTHLY_COST.replace(".", r"\."),
             "What the table costs a month, in US dollars.",
         ),
+        Column(
+            "Saving/mo",
+            ".status.advice.saving",
+            "What the cheapest shape that keeps the objectives would save.",
+            priority=1,
+        ),
         condition_column("Message", "Ready", "message", "Why, in one sentence.", priority=1),
         AGE,
     ),

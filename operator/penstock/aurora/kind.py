@@ -226,7 +226,9 @@ class AuroraClusters:
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
         entry = self._entries[self._key(desired)]
-        if outcome.observed is not None:
+        asks = self._advisor.asks and due(entry.advice, desired.generation, time.monotonic())
+        if outcome.observed is not None and asks:
+            # Kept no longer than until it is answered: of thousands of objects it would be most of the memory.
             entry.seen = (desired, outcome.observed)
         known = (obj.get("status") or {}).get("advice")
         told = entry.advice.status(known, desired.generation)
@@ -241,10 +243,11 @@ class AuroraClusters:
             desired, observed = entry.seen
             queries = advising.queries(desired, observed)
             if queries:
-                answer = partial(self._advise, desired, observed)
+                answer = partial(self._advise, entry, desired, observed)
                 yield Subject(key, desired.region, desired.generation, entry.advice, queries, answer)
 
-    def _advise(self, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
+    def _advise(self, entry: _Entry, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
+        entry.seen = None
         return advising.findings(desired, observed, series, now, self._prices.of(desired.region))
 
     def forget(self, key: Key) -> None:
