@@ -195,7 +195,7 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     (found,) = obj.look(24, "b", probed=True, serving="b", events=(started(15, "b"), completed(18, "b")))
     assert (found.from_, found.to, found.started) == ("a", "b", at(10))
     # Felt from its beginning, and over when AWS says so.
-    assert (found.outage, found.measured_by) == (8.0, MeasuredBy.EVENTS)
+    assert (found.outage, found.measured_by, found.cause) == (8.0, MeasuredBy.EVENTS, Cause.AWS)
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 

@@ -51,17 +51,21 @@ def test_an_outage_is_taken_from_the_budget_and_survives_the_process():
     assert (after["downSeconds"], after["since"]) == (14.0, first["since"])
 
 
-def test_time_alone_writes_nothing_for_six_hours():
+def test_time_alone_is_written_ever_more_rarely():
     seen = Uptime(since=NOW)
     seen.add(NOW - timedelta(seconds=1), 5, down=False)
     assert availability.told({}, {}, seen, None, 99.99, NOW) is None, "too little to say anything"
-    seen.add(NOW, 3600, down=False)
-    told = kept(seen)
-    for hour in range(1, 6):
-        seen.add(NOW + timedelta(hours=hour), 3500, down=False)
-        assert kept(seen, told, NOW + timedelta(hours=hour)) == told
-    seen.add(NOW + timedelta(hours=7), 7000, down=False)
-    assert kept(seen, told, NOW + timedelta(hours=7)) != told
+    told: dict[str, Any] = {}
+    writes = []
+    for minute in range(48 * 60):
+        now = NOW + timedelta(minutes=minute)
+        seen.add(now, 60, down=False)
+        after = kept(seen, told, now)
+        if after != told:
+            writes.append(minute)
+        told = after
+    assert len(writes) <= 12
+    assert all(b - a >= 360 for a, b in pairwise(writes[5:]))
 
 
 def test_an_outage_that_lasts_is_told_once_and_taken_back_when_it_ends():

@@ -24,6 +24,7 @@ from penstock.postgres.record import Outage
 KEPT = 10
 # AWS says what a failover did within seconds; what it does not say by then is told without.
 SETTLES = timedelta(seconds=10)
+_EXPLAINS = timedelta(seconds=6)
 # An event that no describe answer bears out by now was overtaken by something that no event told.
 _BORNE_OUT = timedelta(seconds=30)
 # How far the clocks of AWS and of this process may differ, and AWS's whole seconds.
@@ -181,6 +182,8 @@ def record(before: Sequence[Failover], evidence: Evidence, now: datetime) -> tup
     _with_truth(found, evidence, now)
     _opened(found, evidence, now)
     if found.open is not None:
+        # What a process before this one felt says why, and goes when it ends.
+        found.known[-1] = _refined(found.open, _before(found.known, len(found.known) - 1), evidence, now)
         found.known[-1] = _continued(found, evidence, now)
     found.known = [_refined(f, _before(found.known, n), evidence, now) for n, f in enumerate(found.known)]
     return tuple(reversed(found.known[-KEPT:]))
@@ -416,7 +419,10 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
     completion = _completion_of(opened, newest, evidence)
     if evidence.probed:
         if evidence.lasting is None and evidence.serving == opened.to:
-            return True
+            # AWS's events are about to say why, and the Event that tells the end is written once.
+            felt = [o.ended for o in _outages(opened, newest, evidence) if o.ended is not None]
+            told = opened.cause is not Cause.UNKNOWN or _start_of(opened, newest, evidence) is not None
+            return told or completion is not None or now - max([opened.started, *felt]) >= _EXPLAINS
         # Who cannot reach it need not keep it open for ever.
         return completion is not None and now - completion > LIMIT
     return completion is not None or now - opened.started >= SETTLES
@@ -506,6 +512,9 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
         return lost
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
+    if start is not None and not felt and failover.measured_by is MeasuredBy.PROBE:
+        # A process before this one felt it begin; the object has whole seconds, cut off.
+        return lost if failover.started <= start.time - timedelta(seconds=1) else Cause.USER
     if start is None or not felt:
         return Cause.UNKNOWN
     first = felt[0]

@@ -28,6 +28,8 @@ _SOON = 2.0
 # A request to fail over that came to nothing is forgotten after this.
 _ASKED = 900.0
 PASSED = "Passed"
+# What of the status does not say whether it will be written: who else writes it adds it after this.
+_BESIDE = frozenset({"availability", "conditions", "observedGeneration", "cost", "advice", "plan", "lastReconcileAt"})
 # Aurora guide, "Backing up and restoring": the latest restorable time is usually within five minutes.
 _USUAL_LAG = 300.0
 
@@ -37,7 +39,7 @@ class Achieved:
     """What one process remembers of one cluster's outcomes.
 
     base: the days of availability that stood on the object when it was first seen. sighted: when AWS was last read with the writer that the object
-    names. counted: the failovers that the metrics have. shown: the lags that stand on the object.
+    names. counted: the failovers that the metrics have. shown: the lags that stand on the object. availability: whether it stands there.
     """
 
     damper: Damper = field(default_factory=Damper)
@@ -45,6 +47,7 @@ class Achieved:
     sighted: datetime | None = None
     counted: set[tuple[datetime, str]] = field(default_factory=set)
     shown: dict[str, float] = field(default_factory=dict)
+    availability: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def added(
         status.get("availability") or {}, memory.base, seen.picture.uptime, seen.picture.lasting, share, seen.now
     )
     _put(fields, "availability", kept)
+    memory.availability = kept is not None
     _lags(fields, seen, memory, desired)
     measured = _measured(observed, cluster, seen, kept or {}, after)
     told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
@@ -94,6 +98,17 @@ def added(
         probed=not seen.picture.off,
         lag_problem=seen.picture.lag_problem,
     )
+    if kept is not None and any(fields.get(k) != status.get(k) for k in {*fields, *status} - _BESIDE):
+        kept = availability.told(
+            status.get("availability") or {},
+            memory.base,
+            seen.picture.uptime,
+            seen.picture.lasting,
+            share,
+            seen.now,
+            anyhow=True,
+        )
+        _put(fields, "availability", kept)
     notes = failover_words.notes(before, after, cluster.identifier)
     found = _with_lasting(report, desired, evidence, failovers.lasting(after), status)
     extra = found.notes if failovers.lasting(after) is None else _without_ready(found.notes)
@@ -144,6 +159,8 @@ def unattainable(desired: Desired, observed: Observed) -> tuple[str, ...]:
 def moves(desired: Desired, picture: Picture, memory: Achieved, clock: float) -> bool:
     """Whether what the probe measured is worth a pass: a figure would be told anew."""
     limits = desired.spec.objectives
+    if not memory.availability and sum(d.probed for d in picture.uptime.days.values()) >= availability.FIRST:
+        return True
     lag = max(picture.lags.values(), default=None) if picture.lags else None
     for name, figure, limit in (
         ("replicaLag", lag, limits.replica_lag if limits else None),

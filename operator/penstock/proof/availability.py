@@ -17,7 +17,6 @@ WINDOW: Final = timedelta(days=30)
 # What probing alone adds to the buckets is written this rarely: an idle cluster is written four times a day.
 REWRITTEN: Final = 6 * 3600
 FIRST: Final = 10.0
-FIRST_REWRITTEN: Final = 3600
 # An outage is told while it lasts once it has lasted so long; shorter ones are told when they are over.
 TOLD_AFTER: Final = timedelta(seconds=5)
 # A burn rate over less than this would say more of the clock than of the database.
@@ -58,8 +57,10 @@ def told(
     outage: Outage | None,
     objective: float | None,
     now: datetime,
+    *,
+    anyhow: bool = False,
 ) -> dict[str, Any] | None:
-    """status.availability; None when nothing was ever seen.
+    """status.availability; None when nothing was ever seen. anyhow: the object is written in any case.
 
     before: what stands there. base: the buckets that stood there when this process began. outage: the one that lasts. What stands there is left
     as it is unless an outage ended or lasts, the objective is another, or six hours were probed: an outage is never lost by a crash after it, and
@@ -74,11 +75,11 @@ def told(
     stood = days_of(before)
     if not before and probed < FIRST:
         return None
-    # The first hour says more of the beginning than six later ones.
-    rewritten = FIRST_REWRITTEN if sum(d.probed for d in stood.values()) < FIRST_REWRITTEN else REWRITTEN
+    rewritten = _rewritten(sum(d.probed for d in stood.values()))
     lasting = _seconds(outage.started) if outage is not None and now - outage.started >= TOLD_AFTER else None
     same = (
-        bool(before)
+        not anyhow
+        and bool(before)
         and (outage is not None or abs(sum(d.down for d in stood.values()) - down) < 0.01)
         and 0 <= probed - sum(d.probed for d in stood.values()) < rewritten
         and before.get("downSince") == lasting
@@ -100,6 +101,11 @@ def told(
         {"day": name, "probedSeconds": round(d.probed), "downSeconds": round(d.down, 2)} for name, d in days.items()
     ]
     return found
+
+
+def _rewritten(stood: float) -> float:
+    """After how many more probed seconds the buckets are written: a young database's sooner, since a crash loses them."""
+    return 590.0 if stood < 590 else min(REWRITTEN, max(3000.0, stood))
 
 
 def burn_rate(days: Days, objective: float, now: datetime) -> float:

@@ -238,10 +238,10 @@ def condition(
         else:
             sentence = f"{', '.join(unknown)} is being measured."
         return Condition(kind, None, Reason.MEASURING, sentence)
-    known = [f"{j.name} {_shown(j)}" for j in judged if j.observed is not None and j.name in ("availability",)]
+    budget = next((j.figure for j in judged if j.name == "availability" and j.figure is not None), None)
     unproven = [j for j in judged if j.name == "failover" and j.met is None]
     sentence = "Every objective is reached"
-    sentence += f" ({', '.join(known)})" if known else ""
+    sentence += f", and {budget:.0f} s of the error budget are left" if budget is not None else ""
     sentence += "; no failover was seen yet, and a FailoverDrill would prove it." if unproven else "."
     return Condition(kind, True, Reason.OBJECTIVES_REACHED, sentence)
 
