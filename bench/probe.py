@@ -42,7 +42,7 @@ def memory() -> int:
 
 
 async def ask(host: str, port: int, ca: str, databases: int, seconds: float, *, closed: bool) -> dict[str, Any]:
-    prober = Prober(ca, lambda _: None, lambda _: None)
+    prober = Prober(ca, lambda *_: None, lambda _: None)
 
     async def credentials(_: bool) -> tuple[str, str]:
         return "boss", PASSWORD

@@ -90,11 +90,12 @@ class Watching:
         """Set the metrics; to be called before they are read."""
         self._prober.measure()
 
-    def _news(self, key: Key) -> None:
-        """Something happened to the database that AWS may know of as well: its description is read now and not with the next cycle."""
+    def _news(self, key: Key, happened: bool) -> None:
+        """What AWS may know of as well is read now and not with the next cycle."""
         watched = self._watched.get(key)
         if watched is not None:
-            self._inventory.hint(watched.desired.region)
+            if happened:
+                self._inventory.hint(watched.desired.region)
             self._wake(key)
 
     def _measured(self, key: Key) -> None:

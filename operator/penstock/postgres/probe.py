@@ -94,10 +94,10 @@ class Target:
 
 
 class Prober:
-    """The probe of one operator. ca_file: see login.Login. news: called when something is worth a look at once. measured: called every few seconds
-    for a database whose figures may have moved."""
+    """The probe of one operator. ca_file: see login.Login. news: called when something is worth telling, with whether AWS may know of it as well: an
+    outage that begins or ends, another writer. measured: called every few seconds for a database whose figures may have moved."""
 
-    def __init__(self, ca_file: str, news: Callable[[Key], None], measured: Callable[[Key], None]) -> None:
+    def __init__(self, ca_file: str, news: Callable[[Key, bool], None], measured: Callable[[Key], None]) -> None:
         self._ca_file = ca_file
         self._news = news
         self._measured = measured
@@ -187,8 +187,8 @@ class Prober:
         metrics.PROBE_CONNECTS.labels("ok").inc()
         return made
 
-    def tell(self, key: Key) -> None:
-        self._news(key)
+    def tell(self, key: Key, *, happened: bool = False) -> None:
+        self._news(key, happened)
 
     def tell_measured(self, key: Key) -> None:
         self._measured(key)
@@ -351,7 +351,7 @@ class _Database:
             self._take_lags(row[2] if len(row) > 2 else "")
         if self.ledger.success(now, datetime.now(UTC), name):
             self.claimed = ""
-            self.prober.tell(self.key)
+            self.prober.tell(self.key, happened=True)
         if now - self._compared >= 2 * _LAGS:
             self._compared = now
             self.prober.tell_measured(self.key)
@@ -438,7 +438,7 @@ class _Database:
     def _down(self, now: float) -> None:
         """An outage has begun."""
         self._failing_since = self._failing_since or now
-        self.prober.tell(self.key)
+        self.prober.tell(self.key, happened=True)
         self._ask_others(now)
 
     def _pause_while_down(self, now: float) -> float:
@@ -476,10 +476,10 @@ class _Database:
                 deaf.add(name)
             elif answer and self.ledger.lasting is not None:
                 claimed = name
-        news = claimed != self.claimed or deaf != self.deaf
+        moved, news = claimed not in ("", self.claimed), deaf != self.deaf
         self.claimed, self.deaf = claimed, deaf
-        if news:
-            self.prober.tell(self.key)
+        if moved or news:
+            self.prober.tell(self.key, happened=moved)
 
     async def _ask_one(self, place: Endpoint) -> bool | None:
         """Whether an endpoint takes writes; None when it does not answer."""
