@@ -267,10 +267,10 @@ class DatabaseCluster:
                 if self.writer is None:
                     await asyncio.to_thread(_move, self.volume, member.node.data)
                     self.writer = member.key
-                    member.joined = True
                     if not self.stopped:
                         await member.node.start()
                         await self._tell_password(member.node)
+                    member.joined = True
                     self.point()
                     return
             try:
