@@ -20,7 +20,7 @@ from .. import processes
 from ..aws.client import LabAWSError
 from ..lab import Lab
 from ..state import LabError, State
-from . import clusters, crash, money, opening, tables
+from . import clusters, crash, failover, money, opening, tables
 from .stage import NotHeld, Stage
 
 
@@ -44,6 +44,8 @@ CHAPTERS = (
     Chapter("What somebody does in the console is seen, and set back", clusters.console),
     Chapter("A larger class waits for its window, or goes reader by reader", clusters.classes),
     Chapter("Readers come and go, the writer stays", clusters.scaling),
+    Chapter("The writer is killed, and the application loses nothing", failover.application),
+    Chapter("A drill proves it", failover.drill),
     Chapter("Killed in the middle of two creations", crash.creation),
     Chapter("Deleted with a final snapshot, and restored from it", clusters.restore),
     Chapter("A cluster with four mistakes", clusters.refusal),
