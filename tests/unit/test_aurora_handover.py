@@ -102,6 +102,7 @@ def test_a_request_is_one_step_with_a_target_and_an_intent(value: str, observed:
         ("any", seen(cluster(status="failing-over")), "is failing-over, and AWS"),
         ("any", seen(cluster(Member(ONE, writer=False), Member(TWO, writer=False))), "has no writer at the moment"),
         ("@now", seen(), f"names no instance: write one of {TWO}, {THREE}, or any"),
+        ("any", replace(seen(), drill="weekly"), f"FailoverDrill weekly runs on cluster {NAME}, and fails it over itself"),
         ("any", Observed(), f"There is no cluster {NAME} yet"),
         ("any", seen(replace(cluster(), tags={})), f"Cluster {NAME} is not managed by this object"),
     ],

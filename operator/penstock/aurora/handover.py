@@ -106,6 +106,8 @@ def _heir(observed: Observed, cluster: Cluster, value: str) -> tuple[str, str]:
         return "", f"The annotation {meta.FAILOVER_TO} names no instance: write one of {listed}, or any."
     if cluster.status != AVAILABLE:
         return "", f"{where} is {cluster.status}, and AWS fails over only what is available."
+    if observed.drill:
+        return "", f"FailoverDrill {observed.drill} runs on cluster {cluster.identifier}, and fails it over itself."
     if not cluster.writer:
         return "", f"{where} has no writer at the moment: it is failing over by itself."
     if not readers:

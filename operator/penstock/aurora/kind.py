@@ -166,6 +166,8 @@ class AuroraClusters:
             memory.failover_asked = handover.unanswered(desired)
             memory.clusters_written = memory.instances_written = asyncio.get_running_loop().time()
         observed = await self._observer.observe(desired, self._memory(desired), look)
+        running = self.drills.running(self._key(desired))
+        observed = replace(observed, drill=running.drill if running is not None else "")
         if self._binder is None or self._only_printed:
             return observed
         return replace(observed, binding=await self._binder.look(desired, observed, self._memory(desired), look))
@@ -178,8 +180,7 @@ class AuroraClusters:
         told = () if desired.absent else outcomes.unattainable(desired, observed)
         found = replace(found, steps=steps, notes=(*found.notes, *told))
         if not desired.absent:
-            running = self.drills.running(self._key(desired))
-            found = drilled.held(found, running.drill if running is not None else "")
+            found = drilled.held(found, observed.drill)
         return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
 
     async def act(self, desired: Desired, step: Step) -> str | None:

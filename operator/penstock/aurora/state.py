@@ -192,7 +192,8 @@ class Observed:
     (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
     none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by summary. age: seconds since
     the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
-    connection Secret. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
+    connection Secret. drill: the
+    FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
     """
 
     cluster: Cluster | None = None
@@ -211,5 +212,6 @@ class Observed:
     age: float = 0.0
     unread: tuple[tuple[str, str], ...] = ()
     binding: Binding | None = None
+    drill: str = ""
     events: tuple[Event, ...] = ()
     read_at: datetime | None = None
