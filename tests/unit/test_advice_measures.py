@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.advice import asking, measures
 from penstock.advice.asking import Advisor, Standing, Subject
-from penstock.advice.clusters import Demand
+from penstock.advice.clusters import Demand, Sleep
 from penstock.advice.measures import Member, cluster_queries, table_queries
 from penstock.advice.report import Advice, Findings, told
 from penstock.api.conditions import Reason
@@ -40,8 +40,8 @@ def series(days: int = 14, **values: Any) -> dict[Query, Sequence[Point]]:
     return found
 
 
-def read(days: int = 14, members: Sequence[Member] = MEMBERS, **values: Any) -> measures.Measured:
-    return measures.cluster("shop", members, series(days, **values), NOW, Demand(ceiling=Decimal(8)))
+def read(days: int = 14, members: Sequence[Member] = MEMBERS, probed: bool = False, **values: Any) -> measures.Measured:
+    return measures.cluster("shop", members, series(days, **values), NOW, Demand(ceiling=Decimal(8)), probed=probed)
 
 
 def test_the_load_of_a_cluster() -> None:
@@ -106,6 +106,30 @@ def test_nights_without_anybody() -> None:
         "0 6 * * *",
         Decimal(14 * 7) / 168,
     )
+
+
+def test_the_probe_is_nobody() -> None:
+    """Both instances have half of its one connection on average: it follows the writer, wherever that is."""
+
+    def nights(user: float) -> Sleep | None:
+        start = NOW - timedelta(days=14)
+        hours = [start + timedelta(hours=h) for h in range(336)]
+        average = [0.51 + (0.0 if h.hour >= 20 or h.hour < 6 else user) for h in hours]
+        found = read(CPUUtilization=5, probed=True, DatabaseConnections_Average=average, DatabaseConnections_Maximum=3)
+        assert found.demand is not None
+        return found.demand.sleep
+
+    found = nights(1.0)
+    assert found is not None
+    assert (found.schedule, found.wake) == ("0 20 * * *", "0 6 * * *")
+    # Three minutes of an hour are somebody.
+    assert nights(0.05 / 2 + 0.01) == found
+    every = nights(0.0)
+    assert every is not None
+    assert every.awake < found.awake
+    unprobed = read(CPUUtilization=5, DatabaseConnections_Average=0.5, DatabaseConnections_Maximum=1).demand
+    assert unprobed is not None
+    assert unprobed.sleep is None
 
 
 def test_weekends_too() -> None:
@@ -214,11 +238,11 @@ async def ask(cloud: Cloud, subjects: list[Subject]) -> list[Key]:
 
 async def test_many_are_asked_for_together_and_no_answer_is_two_pages() -> None:
     cloud = Cloud()
-    subjects = [subject(n, 11) for n in range(100)]
+    subjects = [subject(n, 13) for n in range(100)]
     assert len(await ask(cloud, subjects)) == 100
     # 300 metrics of 336 hours are the 100,800 values of a page.
     assert max(cloud.calls) <= 300
-    assert len(cloud.calls) == 4
+    assert len(cloud.calls) == 5
     assert all(not asking.due(s.standing, 1, __import__("time").monotonic()) for s in subjects)
 
 

@@ -29,6 +29,9 @@ _ACU_A_VCPU: Final = Decimal(4)
 # The hours that are busier than this part of all hours count as accidents: three of two weeks.
 _PEAK: Final = Decimal("0.99")
 _GIB: Final = Decimal(2**30)
+# The probe keeps one connection to the writer, and opens others for an instant: CloudWatch sees one of these in a minute or two of an hour. Who else
+# is there for three minutes is somebody.
+_PROBE = 1.05
 # A night is worth stopping for when it is at least this long.
 _LEAST_SLEEP = 4
 
@@ -61,11 +64,11 @@ class TableMeasured:
 
 
 def cluster_queries(cluster: str, members: Iterable[Member]) -> list[Query]:
-    """The metrics of a cluster: three to five of each instance, three of the volume."""
+    """The metrics of a cluster: five to seven of each instance, three of the volume."""
     found = []
     for member in members:
         names = [("CPUUtilization", "Average"), ("CPUUtilization", "Maximum"), ("FreeableMemory", "Minimum")]
-        names.append(("DatabaseConnections", "Maximum"))
+        names += [("DatabaseConnections", "Maximum"), ("DatabaseConnections", "Average")]
         if member.instance_class == SERVERLESS:
             names += [("ServerlessDatabaseCapacity", "Average"), ("ServerlessDatabaseCapacity", "Maximum")]
         found += [_instance(member.name, name, stat) for name, stat in names]
@@ -73,8 +76,16 @@ def cluster_queries(cluster: str, members: Iterable[Member]) -> list[Query]:
     return [*found, *(_cluster(cluster, name, stat) for name, stat in volume)]
 
 
-def cluster(identifier: str, members: Sequence[Member], series: Series, now: datetime, declared: Demand) -> Measured:
-    """What the metrics of a cluster say. declared: what the spec told of the load; the metrics count more."""
+def cluster(
+    identifier: str,
+    members: Sequence[Member],
+    series: Series,
+    now: datetime,
+    declared: Demand,
+    *,
+    probed: bool = False,
+) -> Measured:
+    """What the metrics of a cluster say. declared: what the spec told of the load; the metrics count more. probed: the probe is connected to it."""
     cpu = [p.time for m in members for p in series.get(_instance(m.name, "CPUUtilization", "Average"), ())]
     span = now - min(cpu) if cpu else timedelta()
     if span < ENOUGH or not any(m.writer for m in members):
@@ -99,7 +110,7 @@ def cluster(identifier: str, members: Sequence[Member], series: Series, now: dat
             memory=max(memory) if memory else None,
             io=requests.quantize(Decimal("0.0001")) if any(counted) else declared.io,
             storage=size.quantize(Decimal(1)) if size is not None else declared.storage,
-            sleep=sleep(members, series),
+            sleep=sleep(members, series, probed=probed),
         ),
     )
 
@@ -128,19 +139,18 @@ def _memory(member: Member, series: Series) -> Decimal | None:
     return _fine(max(Decimal(0), used - known.memory * (1 - OUTSIDE_CACHE)))
 
 
-def sleep(members: Sequence[Member], series: Series) -> Sleep | None:
+def sleep(members: Sequence[Member], series: Series, *, probed: bool = False) -> Sleep | None:
     """The longest nights, or nights and weekends, in which nobody was connected in all the hours that were seen; None when there are none.
 
-    Exact: every pair of full hours is looked at, every day alike and working days apart. Times are UTC.
+    Exact: every pair of full hours is looked at, every day alike and working days apart. Times are UTC. probed: the probe is nobody.
     """
-    busy: set[tuple[int, int]] = set()
-    seen: set[tuple[int, int]] = set()
+    stat, allowed = ("Average", _PROBE) if probed else ("Maximum", 0.0)
+    together: dict[datetime, float] = defaultdict(float)
     for member in members:
-        for point in series.get(_instance(member.name, "DatabaseConnections", "Maximum"), ()):
-            at = point.time.astimezone(UTC)
-            seen.add((at.weekday(), at.hour))
-            if point.value > 0:
-                busy.add((at.weekday(), at.hour))
+        for point in series.get(_instance(member.name, "DatabaseConnections", stat), ()):
+            together[point.time.astimezone(UTC)] += point.value
+    seen = {(at.weekday(), at.hour) for at in together}
+    busy = {(at.weekday(), at.hour) for at, count in together.items() if count > allowed}
     idle = seen - busy
     best: Sleep | None = None
     for days, pattern in ((range(7), "*"), (range(5), "1-5")):

@@ -9,6 +9,7 @@ from penstock.advice import cluster as advisor
 from penstock.advice import measures
 from penstock.advice.measures import ENOUGH, Member
 from penstock.advice.report import Findings
+from penstock.api.auroracluster import EngineType
 from penstock.aurora.ownership import claim
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.series import Point, Query
@@ -38,7 +39,9 @@ def findings(
     assert cluster is not None
     spec = desired.spec
     members = _members(observed)
-    measured = measures.cluster(cluster.identifier, members, series, now, advisor.expected(spec))
+    measured = measures.cluster(
+        cluster.identifier, members, series, now, advisor.expected(spec), probed=_probed(desired)
+    )
     days = max(0, measured.span.days)
     if measured.demand is None:
         return Findings(
@@ -57,6 +60,16 @@ def findings(
         present,
         f"metrics of {min(days, measures.DAYS)} days of {len(members)} instance{'s' if len(members) > 1 else ''}",
     )
+
+
+def _probed(desired: Desired) -> bool:
+    """Whether the probe keeps a connection to it: as watching.target decides, which knows more than is needed here."""
+    spec = desired.spec
+    if spec.engine.type is not EngineType.POSTGRESQL:
+        return False
+    if spec.probe is not None:
+        return spec.probe.enabled
+    return spec.instances.serverless is None or spec.instances.serverless.auto_pause is None
 
 
 def _members(observed: Observed) -> list[Member]:
