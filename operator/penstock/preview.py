@@ -155,6 +155,8 @@ def _print(console: Console, results: list[dict[str, Any]]) -> None:
             console.print(Text(f"  … {wait.sentence}", style="cyan"))
         for refusal in plan.refusals:
             console.print(Text(f"  ! {refusal.sentence}", style="red"))
+        for note in plan.notes:
+            console.print(Text(f"  ? {note}", style="yellow"))
     adds = sum((s.cost_delta or Decimal(0) for r in results if "plan" in r for s in r["plan"].steps), Decimal(0))
     if any("plan" in r for r in results):
         console.print(

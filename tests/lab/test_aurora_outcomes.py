@@ -169,6 +169,7 @@ def test_a_shape_that_cannot_attain_its_objective_is_told_before_anything_is_mad
     (note,) = cluster.plan["notes"]
     assert note.startswith("objectives.availability: 99.99 and objectives.failover: 60s cannot be attained without a")
     assert cluster.plan["steps"]
+    assert cluster.wait("ObjectivesMet", "False", reason="ObjectiveUnreachable")["message"] == note
     assert not cluster.exists
 
 

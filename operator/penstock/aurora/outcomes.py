@@ -67,8 +67,10 @@ def added(
     """The report with all that this module tells, and the failovers that have ended since the object was told last, oldest first."""
     status: Mapping[str, Any] = obj.get("status") or {}
     cluster = observed.cluster if observed is not None else None
-    if observed is None or cluster is None or desired.absent or report.fields.get("resourceId") != cluster.resource_id:
+    if observed is None or desired.absent:
         return report, ()
+    if cluster is None or report.fields.get("resourceId") != cluster.resource_id:
+        return _before_it_is_made(report, status, desired, observed), ()
     if memory.base is None:
         memory.base = availability.days_of(status.get("availability") or {})
     before = failovers.known(desired.status.failovers)
@@ -80,16 +82,17 @@ def added(
     _put(fields, "failovers", failovers.as_status(after))
     _put(fields, "failoverAsked", _request(status, desired, after, seen.now))
     _put(fields, "probe", _probe(desired, seen.picture, status))
-    share = objectives.share(desired.spec.objectives)
-    kept = availability.told(
-        status.get("availability") or {}, memory.base, seen.picture.uptime, seen.picture.lasting, share, seen.now
-    )
-    _put(fields, "availability", kept)
-    memory.availability = kept is not None
     _lags(fields, seen, memory, desired)
-    measured = _measured(observed, cluster, seen, kept or {}, after)
-    told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
-    _put(fields, "objectives", [j.as_status() for j in told])
+    told: tuple[objectives.Judgement, ...] = ()
+    for anyhow in (False, True):
+        # When the object is written in any case, what moves by itself goes along.
+        if anyhow and all(fields.get(k) == status.get(k) for k in {*fields, *status} - _BESIDE):
+            break
+        kept = _kept(status, desired, seen, memory, anyhow=anyhow)
+        _put(fields, "availability", kept)
+        measured = _measured(observed, cluster, seen, kept or {}, after)
+        told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
+        _put(fields, "objectives", [j.as_status() for j in told])
     impossible = objectives.unattainable(desired.spec.objectives, shape(desired, observed))
     met = objectives.condition(
         told,
@@ -98,17 +101,6 @@ def added(
         probed=not seen.picture.off,
         lag_problem=seen.picture.lag_problem,
     )
-    if kept is not None and any(fields.get(k) != status.get(k) for k in {*fields, *status} - _BESIDE):
-        kept = availability.told(
-            status.get("availability") or {},
-            memory.base,
-            seen.picture.uptime,
-            seen.picture.lasting,
-            share,
-            seen.now,
-            anyhow=True,
-        )
-        _put(fields, "availability", kept)
     notes = failover_words.notes(before, after, cluster.identifier)
     found = _with_lasting(report, desired, evidence, failovers.lasting(after), status)
     extra = found.notes if failovers.lasting(after) is None else _without_ready(found.notes)
@@ -126,6 +118,34 @@ def added(
         ),
         failovers.finished_since(before, after),
     )
+
+
+def _kept(
+    status: Mapping[str, Any], desired: Desired, seen: Seen, memory: Achieved, *, anyhow: bool
+) -> dict[str, Any] | None:
+    share = objectives.share(desired.spec.objectives)
+    picture = seen.picture
+    found = availability.told(
+        status.get("availability") or {},
+        memory.base or {},
+        picture.uptime,
+        picture.lasting,
+        share,
+        seen.now,
+        anyhow=anyhow,
+    )
+    memory.availability = found is not None
+    return found
+
+
+def _before_it_is_made(report: Report, status: Mapping[str, Any], desired: Desired, observed: Observed) -> Report:
+    """What can be known of objectives while there is no cluster: whether the declared shape can attain them."""
+    impossible = unattainable(desired, observed)
+    judged = objectives.judge(desired.spec.objectives, Measured())
+    met = objectives.condition(judged, impossible, "") if impossible else None
+    if met is None:
+        return report
+    return replace(report, conditions=(*report.conditions, met), notes=(*_missed(status, met), *report.notes))
 
 
 def shape(desired: Desired, observed: Observed | None) -> Shape:

@@ -489,7 +489,7 @@ class _Database:
             login = self.prober.login(place, self.target.database, *self._login)
             wire = Wire(await self.prober.connect(login), lambda _: None)
             return (await wire.ask(_PLAIN, ANSWERS))[0] == "f"
-        except (psycopg.Error, OSError, TimeoutError, Cut, Refused, AssertionError):
+        except (psycopg.Error, OSError, TimeoutError, Cut, Refused, IndexError):
             return None
         finally:
             if wire is not None:
