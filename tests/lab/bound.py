@@ -38,8 +38,9 @@ class Bound:
         return {k: base64.b64decode(v).decode() for k, v in self.secret["data"].items()}
 
     def ready(self, reason: str = "Bound") -> Bound:
-        self.cluster.settled()
-        self.cluster.wait("Bound", reason=reason)
+        """A server that is made takes its time where many are made at once."""
+        self.cluster.settled(200)
+        self.cluster.wait("Bound", reason=reason, timeout=60)
         return self
 
     def ask(self, sql: str, data: dict[str, str] | None = None, uri: str = "uri") -> list[tuple[Any, ...]]:

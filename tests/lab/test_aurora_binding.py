@@ -129,7 +129,7 @@ def test_a_secret_of_somebody_else_is_never_touched(lab: Lab, namespace: str) ->
     bound.cluster.secret("ledger-binding", host="theirs")
     theirs = bound.secret
     bound.cluster.apply()
-    told = bound.cluster.wait("Bound", "False", reason="AlreadyExists")
+    told = bound.cluster.wait("Bound", "False", reason="AlreadyExists", timeout=200)
     assert told["message"] == (
         f"Secret ledger-binding of namespace {namespace} was not made for this object and is left as it is: "
         "delete or rename it, and the connection Secret is made in its place."

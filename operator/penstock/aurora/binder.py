@@ -98,9 +98,9 @@ class Binder:
     async def act(self, desired: Desired, memory: Memory, step: Step) -> str | None:
         """Write the Secret as it was last wanted. None when it was not as it was seen, or the API server refuses it: both show at the next look."""
         wanted, known = memory.handout, memory.get(_FACET)
-        if not isinstance(wanted, Content) or known is MISSING:
+        if not isinstance(wanted, Content):
             return None
-        secret: Mapping[str, Any] | None = known.object
+        secret: Mapping[str, Any] | None = None if known is MISSING else known.object
         memory.drop(_FACET)
         body = binding.manifest(desired, wanted)
         try:
@@ -112,6 +112,7 @@ class Binder:
                 written = await self._kube.merge_patch(SECRETS, desired.namespace, name, _patch(secret, body))
         except KubeError as error:
             if error.status in (404, 409):
+                await self._read(desired, memory, fresh=True)
                 return None
             if not 400 <= error.status < 500 or error.status == 429:
                 raise
@@ -149,6 +150,9 @@ class Binder:
         if known is not MISSING and not fresh and memory.age(_FACET, now) < READ_EVERY:
             found: Mapping[str, Any] | None = known.object
             return found
+        if known is MISSING and not fresh and desired.status.binding is None:
+            # A first one is made without a look: the API server refuses it where there is one of that name.
+            return None
         name = binding.secret_name(desired.name)
         try:
             secret: Mapping[str, Any] | None = await self._kube.request("GET", SECRETS, desired.namespace, name)
@@ -197,8 +201,7 @@ def _data(secret: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _patch(secret: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
     """What turns the Secret into the wanted one, and does nothing to a later version of it."""
-    wanted = {k: base64.b64encode(v.encode()).decode() for k, v in body["stringData"].items()}
-    metadata = body["metadata"]
+    wanted, metadata = body["data"], body["metadata"]
     return {
         "metadata": {
             "resourceVersion": secret["metadata"]["resourceVersion"],

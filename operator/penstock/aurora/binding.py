@@ -7,6 +7,7 @@ since applications may be where the operator is not; the condition says that it 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -111,7 +112,7 @@ def stand(desired: Desired, secret: Mapping[str, Any] | None, wanted: Content) -
 
 
 def manifest(desired: Desired, wanted: Content) -> dict[str, Any]:
-    """The Secret, with its content as stringData."""
+    """The Secret as the API server takes it."""
     owner = {
         "apiVersion": meta.API_VERSION,
         "kind": "AuroraCluster",
@@ -130,7 +131,7 @@ def manifest(desired: Desired, wanted: Content) -> dict[str, Any]:
             "ownerReferences": [owner],
         },
         "type": wanted.type,
-        "stringData": dict(wanted.data),
+        "data": {k: base64.b64encode(v.encode()).decode() for k, v in wanted.data.items()},
     }
 
 
