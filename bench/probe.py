@@ -16,8 +16,13 @@ import multiprocessing
 import os
 import platform
 import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,6 @@ import boto3
 
 from penstock.engine.kind import Key
 from penstock.postgres.probe import Endpoint, Prober, Target
-from penstock_lab.lab import Lab
 
 PASSWORD = "Correct-Horse-7"
 
@@ -97,32 +101,31 @@ def measured(*args: Any, **more: Any) -> dict[str, Any]:
     return found
 
 
-def endpoint(lab: Lab) -> tuple[str, int]:
-    rds = boto3.client(
-        "rds",
-        endpoint_url=lab.aws.url,
-        region_name="us-east-1",
-        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-        aws_secret_access_key="secret",
-    )
-    rds.create_db_cluster(
-        DBClusterIdentifier="bench-probe",
-        Engine="aurora-postgresql",
-        MasterUsername="boss",
-        MasterUserPassword=PASSWORD,
-    )
-    rds.create_db_instance(
-        DBInstanceIdentifier="bench-probe-1",
-        DBClusterIdentifier="bench-probe",
-        Engine="aurora-postgresql",
-        DBInstanceClass="db.r6g.4xlarge",
-    )
-    while True:
-        found = rds.describe_db_instances(DBInstanceIdentifier="bench-probe-1")["DBInstances"][0]
-        if found["DBInstanceStatus"] == "available":
-            cluster = rds.describe_db_clusters(DBClusterIdentifier="bench-probe")["DBClusters"][0]
-            return cluster["Endpoint"], cluster["Port"]
-        time.sleep(0.2)
+@contextmanager
+def endpoint() -> Iterator[tuple[str, int, str]]:
+    """The lab's AWS endpoint alone, with PostgreSQL behind it: the cluster's host and port, and the file of its authority."""
+    folder = Path(tempfile.mkdtemp(prefix="penstock-bench-"))
+    folder.chmod(0o711)
+    command = [sys.executable, "-m", "penstock_lab.aws", "--port", "0", "--postgres", str(folder / "data")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["url"]
+        rds = boto3.client(
+            "rds", endpoint_url=url, region_name="us-east-1", aws_access_key_id="AKIAEXAMPLE", aws_secret_access_key="x"
+        )
+        made = {"DBClusterIdentifier": "bench-probe", "Engine": "aurora-postgresql"}
+        rds.create_db_cluster(**made, MasterUsername="boss", MasterUserPassword=PASSWORD)
+        rds.create_db_instance(**made, DBInstanceIdentifier="bench-probe-1", DBInstanceClass="db.r6g.4xlarge")
+        rds.get_waiter("db_instance_available").wait(
+            DBInstanceIdentifier="bench-probe-1", WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+        )
+        cluster = rds.describe_db_clusters(DBClusterIdentifier="bench-probe")["DBClusters"][0]
+        yield cluster["Endpoint"], cluster["Port"], str(folder / "data" / "pki" / "ca.crt")
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
@@ -132,18 +135,16 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=30.0)
     options.add_argument("--out", type=Path)
     told = options.parse_args()
-    lab = Lab.up(f"bench-{uuid.uuid4().hex[:6]}", operator=False, owner=os.getpid())
-    try:
-        host, port = endpoint(lab)
-        ca = str(lab.database_ca)
-        results: dict[str, Any] = {
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-            "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "real": [measured(host, port, ca, int(n), told.seconds, closed=False) for n in told.databases.split(",")],
-            "closed": measured("127.0.0.1", 9, ca, told.closed, told.seconds, closed=True) if told.closed else None,
-        }
-    finally:
-        lab.down()
+    results: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "load": os.getloadavg()[0],
+    }
+    if told.closed:
+        results["closed"] = measured("127.0.0.1", 9, "", told.closed, told.seconds, closed=True)
+    with endpoint() as (host, port, ca):
+        counts = [int(n) for n in told.databases.split(",")]
+        results["real"] = [measured(host, port, ca, n, told.seconds, closed=False) for n in counts]
     text = json.dumps(results, indent=2)
     print(text)
     if told.out is not None:

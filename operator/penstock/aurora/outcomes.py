@@ -98,7 +98,7 @@ def added(
         told,
         impossible,
         seen.picture.problem,
-        probed=not seen.picture.off,
+        off=seen.picture.off,
         lag_problem=seen.picture.lag_problem,
     )
     notes = failover_words.notes(before, after, cluster.identifier)

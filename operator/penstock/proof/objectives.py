@@ -208,9 +208,9 @@ _CALLED: Final = {
 
 
 def condition(
-    judged: Sequence[Judgement], impossible: Sequence[str], problem: str, *, probed: bool = True, lag_problem: str = ""
+    judged: Sequence[Judgement], impossible: Sequence[str], problem: str, *, off: str = "", lag_problem: str = ""
 ) -> Condition | None:
-    """ObjectivesMet; None without objectives. problem: why the probe measures nothing; probed: whether it is to; lag_problem: why not the lag."""
+    """ObjectivesMet; None without objectives. problem: why the probe measures nothing; off: why nobody is asked; lag_problem: why not the lag."""
     kind = ConditionType.OBJECTIVES_MET
     if not judged:
         return None
@@ -233,10 +233,8 @@ def condition(
     if "replicaLag" in unknown and lag_problem:
         return Condition(kind, None, Reason.PROBE_FAILING, lag_problem)
     if unknown:
-        if not probed:
-            sentence = f"{', '.join(unknown)} is not measured: the cluster is not asked at the moment."
-        else:
-            sentence = f"{', '.join(unknown)} is being measured."
+        how = f"is not measured: {off}" if off else "is being measured."
+        sentence = f"{', '.join(unknown)} {how}"
         return Condition(kind, None, Reason.MEASURING, sentence)
     budget = next((j.figure for j in judged if j.name == "availability" and j.figure is not None), None)
     unproven = [j for j in judged if j.name == "failover" and j.met is None]
