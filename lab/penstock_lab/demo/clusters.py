@@ -29,7 +29,7 @@ def creation(stage: Stage) -> None:
     )
     stage.say("Applied, and beside it the smallest one: serverless, without a reader.")
     stage.shell(f"kubectl apply -f {manifest} -f {SAMPLES}/serverless.yaml")
-    stage.shell("kubectl wait --for=condition=Ready aurora --all --timeout=60s")
+    stage.shell("kubectl wait --for=condition=Ready aurora --all --timeout=150s", seconds=160)
     stage.shell("kubectl get aurora")
     stage.say("Where an application connects, and where AWS keeps the password that it made.")
     shown = stage.shell(
@@ -219,7 +219,7 @@ def restore(stage: Stage) -> None:
         ),
         10,
     )
-    stage.shell("kubectl wait --for=condition=Ready aurora/ledger --timeout=60s")
+    stage.shell("kubectl wait --for=condition=Ready aurora/ledger --timeout=150s", seconds=160)
     stage.until("AWS is as the spec says", lambda: objects.synced(stage, "aurora", "ledger"), 20)
     stage.shell("kubectl get aurora")
     aws, asked = cluster(stage), [operation for operation, _ in _writes(stage)[mark:]]
