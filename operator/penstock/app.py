@@ -9,11 +9,14 @@ import os
 import signal
 import socket
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from penstock import handlers
+from penstock.admission import Admission
 from penstock.advice.asking import DAY
 from penstock.aurora.credentials import CredentialReader
 from penstock.aurora.inventory import InventoryCycles as RdsCycles
@@ -35,6 +38,7 @@ from penstock.engine.kind import Key, Kind
 from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.lease import LeadershipLost, Lease
 from penstock.engine.loop import Loop
+from penstock.engine.money import Money
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
 
@@ -52,6 +56,7 @@ class Options:
     certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read. advice_every: seconds between two
     looks at the metrics of an object, 0 for none.
     spend_every: seconds between readings of what objects use, 0 for none. cost_explorer: whether AWS's bill is read.
+    admission_certificates: a folder with the webhook's tls.crt and tls.key, '' for no webhook.
     """
 
     region: str
@@ -74,6 +79,9 @@ class Options:
     advice_every: float = DAY
     spend_every: float = 3600.0
     cost_explorer: bool = False
+    admission_host: str = ""
+    admission_port: int = 9443
+    admission_certificates: str = ""
 
 
 class Operator:
@@ -87,6 +95,7 @@ class Operator:
         self._loop: Loop | None = None
         self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
+        self._declares: dict[str, Callable[[dict[str, Any], date], Money | None]] = {}
         self._prices: PriceBook | None = None
         self._meters: Meters | None = None
 
@@ -97,8 +106,14 @@ class Operator:
         kube = await Kube.connect()
         server = Server(self._options.http_host, self._options.http_port, self._vitals, self._measure)
         lease = self._lease(kube)
+        certificates = self._options.admission_certificates
+        host, port = self._options.admission_host, self._options.admission_port
+        admission = Admission(host, port, Path(certificates), self._refusal) if certificates else None
+        renewal = asyncio.create_task(admission.keep(), name="certificates") if admission is not None else None
         try:
             await server.start()
+            if admission is not None:
+                await admission.start()
             if not await self._or_stop(kube.wait_until_reachable()):
                 return 0
             # Before leading: from the moment that the Lease is ours it must be renewed.
@@ -109,6 +124,9 @@ class Operator:
         finally:
             if lease is not None:
                 await lease.release()
+            if admission is not None and renewal is not None:
+                renewal.cancel()
+                await admission.stop()
             await server.stop()
             await kube.close()
 
@@ -130,6 +148,7 @@ class Operator:
             advice_every=options.advice_every,
         )
         self._measured = (tables, clusters)
+        self._declares = {tables.name: tables.declared_money, clusters.name: clusters.declared_money}
         books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
         drilled = DrilledClusters(
             lambda key: loop.store.get(key), clusters, CredentialReader(account, kube), kube, options.database_ca
@@ -214,6 +233,16 @@ class Operator:
         if not hasattr(self, "_id"):
             self._id = f"{self._options.identity or socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         return self._id
+
+    def _refusal(self, kind: str, obj: dict[str, Any]) -> str:
+        """Why a budget would hold the creation of an object; '' where none would, and in a process that does not lead, which knows nothing."""
+        declares = self._declares.get(kind)
+        if declares is None or self._books is None or not self._leading:
+            return ""
+        money = declares(obj, datetime.now(UTC).date())
+        metadata = obj["metadata"]
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        return self._books.refuses(key, obj, money) if money is not None else ""
 
     def _last_bill(self) -> datetime | None:
         """When Cost Explorer was last asked, as the objects tell it."""

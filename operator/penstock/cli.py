@@ -197,6 +197,22 @@ def _region() -> str:
     help="Seconds between two looks at the metrics of an object, for status.advice; 0: none are read.",
 )
 @click.option(
+    "--admission-certificates",
+    default="",
+    type=click.Path(file_okay=False),
+    envvar="PENSTOCK_ADMISSION_CERTIFICATES",
+    help="Folder with tls.crt and tls.key: serve the admission webhook of budgets. Default: no webhook.",
+)
+@click.option(
+    "--admission-host",
+    default="",
+    envvar="PENSTOCK_ADMISSION_HOST",
+    help="Where the webhook is served; default: --http-host.",
+)
+@click.option(
+    "--admission-port", default=9443, show_default=True, envvar="PENSTOCK_ADMISSION_PORT", type=click.IntRange(1, 65535)
+)
+@click.option(
     "--cost-explorer/--no-cost-explorer",
     default=False,
     show_default=True,
@@ -244,6 +260,9 @@ def run(**options: Any) -> None:
         advice_every=options["advice_every"],
         spend_every=options["spend_every"],
         cost_explorer=options["cost_explorer"],
+        admission_host=options["admission_host"] or options["http_host"],
+        admission_port=options["admission_port"],
+        admission_certificates=options["admission_certificates"],
     )
 
     async def operate() -> int:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from penstock.aurora.proving import Prover
 from penstock.aurora.state import Desired, Observed
 from penstock.aurora.watching import Watching
 from penstock.aws.account import Account
+from penstock.cost import aurora as rates
 from penstock.cost import estimate as estimates
 from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
@@ -196,6 +197,16 @@ class AuroraClusters:
             report = replace(report, fields={**report.fields, **answer.fields}, notes=(*report.notes, *notes))
         report = self._watching.add(self._key(desired), report, obj, desired, outcome.observed, now)
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
+
+    def declared_money(self, obj: Object, today: date) -> Money | None:
+        """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
+        found = parse_as(AuroraCluster, {**obj, "status": {}})
+        if isinstance(found, list) or found.spec.adopt:
+            return None
+        usage = found.spec.cost.expected_usage if found.spec.cost else None
+        prices = self._prices.of(found.spec.region or self._account.region)
+        estimate = rates.estimate(rates.declared(found.spec, found.cluster_identifier.lower()), usage, prices, today)
+        return spends.as_money(estimate, None)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or not costing.whole(observed):

@@ -25,7 +25,7 @@ from penstock.engine import conditions, metrics
 from penstock.engine.conditions import Condition
 from penstock.engine.kind import Key, Money, Object, Report
 from penstock.engine.kube import Kube, Resource
-from penstock.engine.plan import Plan, Wait, When
+from penstock.engine.plan import Plan, Step, Wait, When
 from penstock.engine.store import Store, version
 
 NAME: Final = "CostBudget"
@@ -97,13 +97,7 @@ class Books:
             sentence = f"Waiting until all that CostBudget {waits[0].budget} covers has been looked at."
             steps = tuple(replace(s, when=When.LATER) if s.when is When.NOW else s for s in plan.steps)
             return replace(plan, steps=steps, waits=(Wait(Reason.PROGRESSING, sentence, 1.0), *plan.waits))
-        subject = Subject(
-            who="/".join(key),
-            command=f"kubectl -n {key.namespace} annotate {key.kind.lower()} {key.name}",
-            approved=(obj["metadata"].get("annotations") or {}).get(meta.APPROVE, ""),
-            new=new,
-            acting=acting,
-        )
+        subject = self._subject(key, obj, new=new, acting=acting)
         verdict = hold.judge(subject, plan, money or Money(None, ""), before, [r for r, _ in rooms])
         self._put(key, verdict.position if money is not None else before, verdict.sentence)
         return verdict.plan
@@ -133,6 +127,13 @@ class Books:
             self.changed(key.namespace)
         elif self._positions.pop(key, None) is not None:
             self._moved(key.namespace, room=True)
+
+    def refuses(self, key: Key, obj: Object, money: Money) -> str:
+        """Why the creation of an object with this cost would be held, as a sentence; ''. Nothing is set aside, and an approval counts."""
+        step = Step("", "Create", {}, "make it", cost_delta=money.monthly if not money.missing else None)
+        subject = self._subject(key, obj, new=True, acting=False)
+        rooms = [room for room, _ in self._rooms(key, obj)]
+        return hold.judge(subject, Plan((step,)), money, Position(), rooms).sentence
 
     # What budgets see
 
@@ -166,6 +167,16 @@ class Books:
             totals[key.kind, key.namespace] = totals.get((key.kind, key.namespace), ZERO) + position.counted
         for (kind, namespace), total in totals.items():
             metrics.COST_MONTHLY.labels(kind, namespace).set(float(total))
+
+    @staticmethod
+    def _subject(key: Key, obj: Object, *, new: bool, acting: bool) -> Subject:
+        return Subject(
+            who="/".join(key),
+            command=f"kubectl -n {key.namespace} annotate {key.kind.lower()} {key.name}",
+            approved=(obj["metadata"].get("annotations") or {}).get(meta.APPROVE, ""),
+            new=new,
+            acting=acting,
+        )
 
     def _rooms(self, key: Key, obj: Object) -> Iterator[tuple[Room, bool]]:
         """The budgets that hold and cover the object, and whether some of what they cover was not looked at yet."""

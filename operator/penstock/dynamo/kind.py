@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
+from penstock.cost import dynamo as rates
 from penstock.cost import estimate as estimates
 from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
@@ -152,6 +153,16 @@ class DynamoTables:
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         report = reporting.report(obj, desired, outcome, now, self._observer.next_look())
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
+
+    def declared_money(self, obj: Object, today: date) -> Money | None:
+        """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
+        found = parse_as(DynamoTable, {**obj, "status": {}})
+        if isinstance(found, list) or found.spec.adopt:
+            return None
+        usage = found.spec.cost.expected_usage if found.spec.cost else None
+        prices = self._prices.of(found.spec.region or self._account.region)
+        estimate = rates.estimate(rates.declared(found.spec), usage, prices, today)
+        return spends.as_money(estimate, None)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or observed.partial:
