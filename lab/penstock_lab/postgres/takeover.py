@@ -74,12 +74,13 @@ async def _take_over(cluster: DatabaseCluster, wanted: str | None) -> None:
             return
         how = "orderly"
     cluster.protected = False
-    cluster.writer_proxy.cut()
     if how == "orderly":
         await _flush(cluster, old, readers)
         await old.node.stop()
     else:
         await old.node.kill()
+    # Not before: who connects anew at once would be served by the old writer for another moment.
+    cluster.writer_proxy.cut()
     old.node.wanted = False
     try:
         at_least = await _last(old) if how == "orderly" else 0
