@@ -21,9 +21,9 @@ def test_fifteen_readers_under_load_with_a_failover_in_between(rig: Rig) -> None
         served = {aurora.ask("select aurora_db_instance_identifier()", "reader")[0][0] for _ in range(45)}
         assert served == set(names)
         rig.lab("fault", cluster=aurora.name, kind="kill")
-        ledger.more()
-        wait_for(lambda: aurora.writer in names, 60)
-        aurora.wait(120)
+        ledger.more(30, 120)
+        wait_for(lambda: aurora.writer in names, 120)
+        aurora.wait(240)
         writer = aurora.writer
         for one in [f"{aurora.name}-0", *names]:
             if one != writer:

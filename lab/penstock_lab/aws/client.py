@@ -8,6 +8,9 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+# Faults of databases do something, such as open a thousand connections, before they are answered.
+_DATABASES_S = 90.0
+
 
 class LabAWSError(Exception):
     """The endpoint refused a control request; the message is its sentence."""
@@ -83,9 +86,10 @@ class LabAWS:
 
     def postgres(self, action: str, **body: Any) -> Any:
         """``fault`` (cluster, kind, instance, seconds), ``heal`` or ``nodes`` of a cluster's databases."""
-        return self._call("POST", f"/lab/postgres/{action}", {k: v for k, v in body.items() if v is not None})
+        given = {k: v for k, v in body.items() if v is not None}
+        return self._call("POST", f"/lab/postgres/{action}", given, seconds=_DATABASES_S)
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 (the lab's own loopback address)
             self.url + path,
             method=method,
@@ -93,7 +97,7 @@ class LabAWS:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=seconds or self.timeout) as answer:  # noqa: S310
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .binaries import Binaries
+from .configuration import WAL_SEGMENT_MB
 from .node import Node, NodeFailed
 
 _ARCHIVE_S = 30.0
 _RECOVERY_S = 600.0
+_SEGMENT = WAL_SEGMENT_MB << 20
+# A segment begins with a header of this size, behind which the next record goes (PostgreSQL, access/xlog_internal.h).
+_HEADER = 40
 # Of a data directory: what belongs to a server that runs, or ran, and not to its data (pg_basebackup leaves the same out).
 _RUNNING = ("postmaster.pid", "postmaster.opts", "standby.signal", "recovery.signal")
 
@@ -56,7 +60,8 @@ class Archive:
         # Up to when every commit is in the archive, by the lab's clock and the machine's; and the WAL's end then.
         self.restorable: float | None = None
         self.last_commit: float | None = None
-        self._position: str | None = None
+        # Where the first segment begins that is not known to be archived.
+        self._next = -1
         self._lock = asyncio.Lock()
 
     def prepare(self) -> None:
@@ -77,13 +82,15 @@ class Archive:
         async with self._lock:
             real = time.time()
             async with await writer.connect() as connection:
-                position = await _text(connection, "select pg_current_wal_insert_lsn()::text")
-                if position != self._position:
+                if not 0 <= await _position(connection, "pg_current_wal_insert_lsn()") - self._next <= _HEADER:
                     # A commit after the moment: recovery stops at the first that is later than its target.
                     await connection.execute("select txid_current()")
-                    segment = await _text(connection, "select pg_walfile_name(pg_switch_wal())")
+                    ended = await _position(connection, "pg_switch_wal()")
+                    # What comes in while this is archived lies behind it, and is for the next time.
+                    following = -(-ended // _SEGMENT) * _SEGMENT
+                    segment = await _text(connection, f"select pg_walfile_name('0/0'::pg_lsn + {following - 1})")
                     await self._archived(str(segment), writer)
-                    self._position = await _text(connection, "select pg_current_wal_insert_lsn()::text")
+                    self._next = following
                     self.last_commit = real
             self.restorable = virtual
 
@@ -130,6 +137,11 @@ async def recovered(node: Node, seconds: float = _RECOVERY_S) -> None:
         if time.monotonic() > deadline or not node.running:
             raise NodeFailed(f"the restore did not come to its end:\n{node.tail()}")
         await asyncio.sleep(0.05)
+
+
+async def _position(connection: object, function: str) -> int:
+    """In bytes."""
+    return int(await _text(connection, f"select pg_wal_lsn_diff({function}, '0/0')::bigint") or 0)
 
 
 async def _text(connection: object, query: str) -> str | None:
