@@ -199,6 +199,18 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
+@pytest.mark.parametrize(("began", "cause"), [(10.4, Cause.AWS), (15.2, Cause.USER)])
+def test_a_process_that_felt_only_the_end_takes_the_cause_from_what_the_one_before_it_felt(began, cause):
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a")
+    obj.look(began + 1, "a", state="failing-over", probed=True, outages=(felt(began, None),))
+    events = (started(15, "b"), completed(18, "b"))
+    partly = felt(19, 24, before="", after="b", noticed=19)
+    (found,) = obj.look(25, "b", probed=True, serving="b", outages=(partly,), events=events)
+    assert (found.cause, found.measured_by) == (cause, MeasuredBy.PROBE)
+    assert found.outage == pytest.approx(24 - began, abs=1)
+
+
 def test_a_failover_that_failed_is_over_and_says_so():
     obj = Object()
     obj.look(0, "a")

@@ -130,8 +130,8 @@ def test_a_failover_from_the_cut_to_the_annotation() -> None:
     life.clock = 36
     life.ledger.success(36, life.now, TWO)
     told = life.look()
-    life.clock = 43
-    life.ledger.success(43, life.now, TWO)
+    life.clock = 49
+    life.ledger.success(49, life.now, TWO)
     told = life.look()
     assert said(told)["Ready"][0] is True
     (failover,) = life.status["failovers"]

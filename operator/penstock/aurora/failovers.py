@@ -24,7 +24,7 @@ from penstock.postgres.record import Outage
 KEPT = 10
 # AWS says what a failover did within seconds; what it does not say by then is told without.
 SETTLES = timedelta(seconds=10)
-_EXPLAINS = timedelta(seconds=6)
+_EXPLAINS = timedelta(seconds=12)
 # An event that no describe answer bears out by now was overtaken by something that no event told.
 _BORNE_OUT = timedelta(seconds=30)
 # How far the clocks of AWS and of this process may differ, and AWS's whole seconds.
@@ -512,7 +512,8 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
         return lost
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
-    if start is not None and not felt and failover.measured_by is MeasuredBy.PROBE:
+    earlier = not felt or failover.started < felt[0].started - _NOTICES
+    if start is not None and earlier and failover.measured_by is MeasuredBy.PROBE:
         # A process before this one felt it begin; the object has whole seconds, cut off.
         return lost if failover.started <= start.time - timedelta(seconds=1) else Cause.USER
     if start is None or not felt:

@@ -224,12 +224,13 @@ class Inventory:
             found.stop()
             del self._regions[region]
 
-    def hint(self, region: str) -> None:
-        """Something happened there: read all as soon as the pace of waited-for reads allows."""
+    def hint(self, region: str, *, events: bool = True) -> None:
+        """Something happened there: read all as soon as the pace of waited-for reads allows; events only if AWS has something to tell by now."""
         found = self._regions.get(region)
         if found is not None:
             for reader in found.readers:
-                reader.kick()
+                if events or reader is not found.events:
+                    reader.kick()
 
     def _tell(self, key: Key) -> None:
         if self._wake is not None:

@@ -95,7 +95,9 @@ class Watching:
         watched = self._watched.get(key)
         if watched is not None:
             if happened:
-                self._inventory.hint(watched.desired.region)
+                # Events are worth a read once it is over: before that AWS has little to tell, and their reads are few.
+                over = self._prober.picture(key).lasting is None
+                self._inventory.hint(watched.desired.region, events=over)
             self._wake(key)
 
     def _measured(self, key: Key) -> None:
