@@ -33,8 +33,8 @@ _NEAR = timedelta(seconds=60)
 # What is cut so soon after AWS told the end still belongs to it.
 _BLIP = timedelta(seconds=5)
 # AWS needs longer than this to notice that a writer is lost; whoever was served until then was failed over on request.
-_NOTICES = timedelta(seconds=2)
-_BEFORE = timedelta(seconds=0.5)
+_NOTICES = timedelta(seconds=0.9)
+_BEFORE = timedelta(seconds=0.1)
 # For so long a finished failover may still be told better.
 _REFINED = timedelta(hours=1)
 # The Aurora guide once promised a failover within 120 s, and with a reader it usually takes less than 60.
@@ -512,17 +512,16 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
         return lost
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
-    earlier = not felt or failover.started < felt[0].started - _NOTICES
+    earlier = not felt or failover.started < felt[0].started - _SKEW
     if start is not None and earlier and failover.measured_by is MeasuredBy.PROBE:
         # A process before this one felt it begin; the object has whole seconds, cut off.
         return lost if failover.started <= start.time - timedelta(seconds=1) else Cause.USER
     if start is None or not felt:
         return Cause.UNKNOWN
-    first = felt[0]
-    if first.noticed <= start.time - _BEFORE:
+    if min(o.noticed for o in felt) <= start.time - _BEFORE:
         return lost
-    # AWS had begun before anybody was cut off: it was asked to.
-    return Cause.USER if first.started >= start.time - _NOTICES else Cause.UNKNOWN
+    # AWS had begun before anybody was cut off: it was asked to. Unless nobody looked for so long that it could have noticed a loss by then.
+    return Cause.USER if felt[0].started >= start.time - _NOTICES else Cause.UNKNOWN
 
 
 def _is_drilled(failover: Failover, drill: Drill) -> bool:
