@@ -74,6 +74,7 @@ def proven(lab: Lab, namespace: str, readers: int, **spec: Any) -> Bound:
 
 def probing(cluster: DeclaredCluster) -> None:
     cluster.until(lambda: cluster.status.get("probe") == {"state": "Probing"}, "the database is asked")
+    cluster.until(lambda: "lag" in cluster.status, "and says who it is and who follows")
 
 
 def last(cluster: DeclaredCluster, before: int) -> dict[str, Any]:

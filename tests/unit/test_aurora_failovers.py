@@ -187,6 +187,19 @@ def test_two_failovers_within_a_minute_have_an_outage_each():
     assert [f["outageSeconds"] for f in obj.told] == [3.0, 4.0]
 
 
+def test_a_short_outage_is_not_counted_again_in_the_failover_that_follows_within_seconds():
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a")
+    one, events = felt(40.36, 41.14, "a", "b"), (started(40.3, "b"), completed(41.3, "b"))
+    obj.look(42, "b", probed=True, serving="b", outages=(one,), events=events)
+    obj.look(45, "b", probed=True, outages=(one, felt(44.7, None, "b")), events=events)
+    events = (*events, started(45.8, "a"), completed(46.8, "a"))
+    obj.look(46, "b", state="failing-over", probed=True, outages=(one, felt(44.7, None, "b")), events=events[:3])
+    (found, _) = obj.look(48, "a", probed=True, serving="a", outages=(one, felt(44.7, 46.4, "b", "a")), events=events)
+    assert (found.cause, found.outage) == (Cause.AWS, pytest.approx(1.7))
+    assert found.started == at(44.7).replace(microsecond=0)
+
+
 def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     obj = Object()
     obj.look(0, "a", probed=True, serving="a")

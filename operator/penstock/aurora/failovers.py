@@ -570,13 +570,14 @@ def _completion_of(failover: Failover, newest: datetime | None, evidence: Eviden
 
 
 def _outages(failover: Failover, newest: datetime | None, evidence: Evidence) -> list[Outage]:
-    """The outages that it made: after the end of the failover before, near to it, and ended by no other's writer."""
+    """The outages that it made: not over with the failover before, near to it, and ended by no other's writer."""
     completion = _completion_of(failover, newest, evidence) if failover.to else None
     end = completion or failover.finished or evidence.read_at
     return [
         o
         for o in evidence.outages
-        if (newest is None or o.started >= newest - timedelta(seconds=1))
+        # The object has whole seconds, cut off.
+        if (newest is None or o.ended is None or o.ended > newest + timedelta(seconds=1))
         and o.started <= end + _BLIP
         and o.after in ("", failover.to or o.after)
         and (o.ended is None or o.ended >= failover.started - _NEAR)

@@ -320,6 +320,8 @@ class _Database:
             self._login = newer
             connection = await self.prober.connect(self.prober.login(target.writer, target.database, *newer))
         self._wire = Wire(connection, self._was_cut)
+        # What was not there or not allowed may be by now: a database that has just been made gets its functions last.
+        self._query_lags, self._query_role = _WITH_LAGS, _ROLE
         self._made = loop.time()
         self._renew_after = self.prober.renewed * random.uniform(0.8, 1.2)
         self.connects.append(self._made - began)
@@ -348,6 +350,8 @@ class _Database:
         self._settled()
         if lagging:
             self._lagged = now
+            if self._query_lags is _WITH_LAGS:
+                self.lag_problem = ""
             self._take_lags(row[2] if len(row) > 2 else "")
         if self.ledger.success(now, datetime.now(UTC), name):
             self.claimed = ""
@@ -421,6 +425,7 @@ class _Database:
             )
             self._query_lags = _ROLE if self._query_role is _ROLE and self._query_lags is not _ROLE else _PLAIN
             self._query_role = self._query_lags
+            self._renew_after = min(self._renew_after, 5.0)
             return 0.1
         return self._failed(began, psycopg.OperationalError(str(refused)))
 
