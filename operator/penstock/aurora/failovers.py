@@ -543,10 +543,13 @@ def _before(failovers: Sequence[Failover], index: int) -> datetime | None:
 
 def _start_of(failover: Failover, newest: datetime | None, evidence: Evidence) -> Event | None:
     completion = _completion_of(failover, newest, evidence) or failover.finished
+    # What was completed by the end of the failover before belongs to that one.
+    ends = _of(evidence, rds.FAILOVER_COMPLETED)
     found = [
         e
         for e in _of(evidence, *_STARTED)
         if (newest is None or e.time > newest - timedelta(seconds=1))
+        and (newest is None or not any(e.time <= c.time <= newest + _SKEW for c in ends))
         and e.instance in ("", failover.to or e.instance)
         and failover.started - 2 * _NEAR <= e.time
         and (completion is None or e.time <= completion)
