@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from penstock.advice.measures import WINDOW
-from penstock.advice.report import Findings, told
+from penstock.advice.report import NOTHING_YET, Findings, told
 from penstock.aws.account import Account
 from penstock.aws.cloudwatch import BATCH, Metrics
 from penstock.aws.series import Point, Query
@@ -28,8 +28,10 @@ from penstock.engine.queue import Priority
 log = logging.getLogger(__name__)
 
 DAY: Final = 86_400.0
-# Seconds between two looks at who is due: a new object is asked for within this.
+# Seconds between two looks at who is due.
 TICK: Final = 15.0
+# Seconds until a new object is asked for: whoever makes a thousand, or restarts with them, has more urgent work, and a new one has no metrics.
+FIRST: Final = 60.0
 # Values that CloudWatch puts on a page (API reference, GetMetricData).
 _VALUES = 100_800
 # Seconds until another try: a denial is mended by people, throttling by itself.
@@ -47,7 +49,7 @@ class Standing:
     there is an answer.
     """
 
-    due: float = 0.0
+    due: float = field(default_factory=lambda: time.monotonic() + FIRST)
     asked: int = -1
     generation: int = -1
     found: Findings | None = None
@@ -56,10 +58,10 @@ class Standing:
     def saving(self) -> Decimal:
         return self.found.saving if self.found is not None else Decimal(0)
 
-    def status(self, known: Mapping[str, Any] | None, generation: int) -> dict[str, Any] | None:
+    def status(self, known: Mapping[str, Any] | None, generation: int) -> dict[str, Any]:
         """status.advice: what stands there until this very spec was advised on."""
         if self.found is None or self.generation != generation:
-            return dict(known) if known else None
+            return dict(known) if known else told(NOTHING_YET, None)
         return told(self.found, known)
 
 
@@ -136,9 +138,11 @@ class Advisor:
     @staticmethod
     def _take(subject: Subject, found: Findings, wake: Callable[[Key], None]) -> None:
         standing = subject.standing
-        changed = standing.found is None or standing.found != found or standing.generation != subject.generation
+        before = standing.found
+        changed = before != found or standing.generation != subject.generation
         standing.found, standing.generation = found, subject.generation
-        if changed:
+        # That there is nothing yet stands on the object already.
+        if changed and not (before is None and found == NOTHING_YET):
             wake(subject.key)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from penstock.advice.measures import ENOUGH
 from penstock.cost.estimate import money
 
 # What saves less is not worth a restart.
@@ -82,6 +83,10 @@ class Findings:
 def worth(saving: Decimal, monthly: Decimal) -> bool:
     """Whether a saving is worth telling: at least a hundredth of the cost, and half a dollar."""
     return saving >= max(monthly * WORTH, LEAST)
+
+
+NOTHING_YET: Final = Findings("", why=f"Nothing is advised yet: it takes {ENOUGH.days} days of metrics.")
+"""What every object says from its first status on, so that saying it costs no write of its own."""
 
 
 def told(found: Findings, known: Mapping[str, Any] | None) -> dict[str, Any]:

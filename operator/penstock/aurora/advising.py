@@ -7,8 +7,8 @@ from datetime import datetime
 
 from penstock.advice import cluster as advisor
 from penstock.advice import measures
-from penstock.advice.measures import ENOUGH, Member
-from penstock.advice.report import Findings
+from penstock.advice.measures import Member
+from penstock.advice.report import NOTHING_YET, Findings
 from penstock.api.auroracluster import EngineType
 from penstock.aurora.ownership import claim
 from penstock.aurora.state import Desired, Observed
@@ -44,9 +44,7 @@ def findings(
     )
     days = max(0, measured.span.days)
     if measured.demand is None:
-        return Findings(
-            "", why=f"Nothing is advised yet: of the {ENOUGH.days} days of metrics that it takes {days} are there."
-        )
+        return NOTHING_YET
     shape = rates.declared(spec, desired.identifier, rates.running(cluster, observed.instances.values()))
     present = advisor.present(spec, shape)
     if present is None:

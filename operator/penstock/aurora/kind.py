@@ -243,8 +243,9 @@ class AuroraClusters:
             # Kept no longer than until it is answered: of thousands of objects it would be most of the memory.
             entry.seen = (desired, outcome.observed)
         known = (obj.get("status") or {}).get("advice")
-        told = entry.advice.status(known, desired.generation)
-        return replace(report, fields={**report.fields, "advice": told}) if told else report
+        if not known and (not report.fields.get("clusterArn") or desired.absent or not self._advisor.asks):
+            return report
+        return replace(report, fields={**report.fields, "advice": entry.advice.status(known, desired.generation)})
 
     def _due(self) -> Iterator[Subject]:
         """Objects whose metrics are to be asked for."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from penstock.advice import measures
 from penstock.advice import table as advisor
 from penstock.advice.measures import ENOUGH
-from penstock.advice.report import Findings
+from penstock.advice.report import NOTHING_YET, Findings
 from penstock.aws.series import Point, Query
 from penstock.cost import dynamo as rates
 from penstock.cost.prices import Catalogue
@@ -39,9 +39,7 @@ def findings(
     measured = measures.table(table.name, indexes, series, table.created_at, now)
     days = max(0, measured.span.days)
     if measured.span < ENOUGH:
-        return Findings(
-            "", why=f"Nothing is advised yet: of the {ENOUGH.days} days of metrics that it takes {days} are there."
-        )
+        return NOTHING_YET
     spec = desired.spec
     if spec.hibernation is not None:
         return Findings(
