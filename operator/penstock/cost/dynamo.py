@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from penstock.api.dynamotable import CapacityMode, DynamoTableSpec, ExpectedUsage, IndexCapacity, TableClass, Throughput
@@ -52,7 +53,7 @@ class TableShape:
     table_class: str = STANDARD
     provisioned: bool = False
     units: Units = NONE
-    indexes: Mapping[str, IndexShape] = field(default_factory=dict)
+    indexes: Mapping[str, IndexShape] = field(default_factory=dict, hash=False)
     size: int = 0
     recovery: bool = False
     rules: int = 0
@@ -128,6 +129,8 @@ def hibernating(shape: TableShape, spec: DynamoTableSpec) -> TableShape:
     return replace(shape, awake=hibernation.awake(asked), floor=floor(spec.capacity), indexes=indexes)
 
 
+# A pass asks for the same few shapes again and again, and a thousand tables are often of a few.
+@lru_cache(maxsize=4096)
 def estimate(shape: TableShape, usage: ExpectedUsage | None, catalogue: Catalogue, today: date) -> Estimate:
     """What a table of that shape costs a month. usage: what it is expected to carry; None when the spec does not say."""
     bill = Bill(catalogue, today)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -61,7 +61,7 @@ class Catalogue:
 
     region: str
     collected: date | None
-    prices: Mapping[str, Price]
+    prices: Mapping[str, Price] = field(hash=False)
     origin: str = "Bundled"
     settled: bool = True
     note: str = ""
