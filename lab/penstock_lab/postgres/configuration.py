@@ -125,6 +125,10 @@ class NodeConfiguration:
     # Whether the server speaks TLS itself.
     tls: bool = True
 
+    @property
+    def cut_off(self) -> bool:
+        return self.source is not None and self.source.port is None
+
     def text(self, hba: Path) -> str:
         """postgresql.conf."""
         values: dict[str, object] = {
@@ -139,7 +143,8 @@ class NodeConfiguration:
             # Standbys archive too: what a writer had not archived when it was killed is archived by those that have it.
             "archive_mode": "always" if self.archiving else "off",
             "archive_command": _archive_command(self.archive),
-            "restore_command": f'cp "{self.archive}/%f" "%p" 2>/dev/null',
+            # Who is cut off from the writer is so from the archive too, and shall not catch up by it.
+            "restore_command": "" if self.cut_off else f'cp "{self.archive}/%f" "%p" 2>/dev/null',
             "primary_conninfo": self._conninfo(),
             # Read by aurora_version() and aurora_db_instance_identifier().
             "rds.aurora_version": self.aurora_version,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from . import takeover
 from .cluster import TROUBLE, DatabaseCluster, Member
 
 _FILLERS = 8
+_CUT_S = 5.0
 
 
 class Faults:
@@ -37,6 +39,7 @@ class Faults:
             member.node.freeze()
         elif kind == "partition":
             self._partition(cluster, member, True)
+            await self._cut(cluster.readers() if member is cluster.current else [member])
         elif kind == "connections":
             await self._fill(cluster, member)
         elif kind == "stale":
@@ -92,6 +95,15 @@ class Faults:
         if found is None:
             raise ValueError(f"{cluster.given.identifier} has no instance for that")
         return found
+
+    @staticmethod
+    async def _cut(readers: list[Member]) -> None:
+        """Until none of them receives any more: the fault has happened when it is told to have."""
+        deadline = time.monotonic() + _CUT_S
+        for one in readers:
+            with contextlib.suppress(*TROUBLE):
+                while time.monotonic() < deadline and await one.node.streaming():
+                    await asyncio.sleep(0.02)
 
     @staticmethod
     def _partition(cluster: DatabaseCluster, member: Member, away: bool) -> None:
