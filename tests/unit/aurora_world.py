@@ -376,8 +376,9 @@ def differences(operator: Operator) -> list[str]:
         if not instance.identifier.startswith(AUTOSCALED):
             pairs[f"{instance.identifier} class"] = (desired.class_of(instance.identifier), instance.instance_class)
         pairs[f"{instance.identifier} tier"] = (override and override.promotion_tier, instance.tier)
-        # A reboot that somebody else's parameters wait for is theirs to decide.
-        rebooted = "in-sync" if groups.managed(desired) else None
+        # A reboot that somebody else's parameters wait for is theirs to decide, and what autoscaling made is never disturbed: it comes and goes.
+        theirs = instance.identifier.startswith(AUTOSCALED)
+        rebooted = "in-sync" if groups.managed(desired) and not theirs else None
         pairs[f"{instance.identifier} pending"] = (rebooted, instance.parameter_apply_status)
     pairs |= _parameters(operator)
     found = [
