@@ -13,7 +13,7 @@ import pytest
 from aurora_specs import FOREIGN_TAG, MEDDLING, meddle, specs
 from aurora_world import IN_WINDOW, MONDAY, Operator, differences, spec
 from dynamo_specs import examples
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.api import engine_version
@@ -160,6 +160,8 @@ def _unmanaged(operator: Operator) -> dict[str, Any]:
     specs("AuroraPostgreSQL", adopt=True),
     st.booleans(),
 )
+# A reader that autoscaling made is one of those that the spec asks for, once the spec says nothing of autoscaling: its parameters count.
+@example(spec(), ["an autoscaled reader", "a pending reboot"], spec(adopt=True, parameters={}), False)
 @examples(40)
 def test_an_adopted_cluster_becomes_what_the_spec_says_and_nothing_else_of_it_changes(
     theirs: dict[str, Any], meddling: list[str], ours: dict[str, Any], count: bool

@@ -228,10 +228,10 @@ def _disturbing(desired: Desired, cluster: Cluster, staying: list[Instance], fou
     ordered = sorted(staying, key=lambda i: i.identifier == cluster.writer)
     owed = False
     for instance in ordered:
-        if instance.identifier.startswith(AUTOSCALED):
-            continue
         writer = instance.identifier == cluster.writer
-        wanted = desired.class_of(instance.identifier)
+        # Of those that autoscaling made only they are here that count as readers of the spec: their class is as autoscaling chose it, but a
+        # parameter of the spec holds for all that count.
+        wanted = None if instance.identifier.startswith(AUTOSCALED) else desired.class_of(instance.identifier)
         steps: list[Step] = []
         if wanted and instance.instance_class and wanted != instance.instance_class:
             steps = _class_change(desired, instance, wanted, _heir(desired, cluster, staying) if writer else None)
