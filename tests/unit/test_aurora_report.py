@@ -17,7 +17,7 @@ from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.aurora.plan import plan
 from penstock.aurora.report import report
-from penstock.aurora.state import Observed, Password
+from penstock.aurora.state import Binding, Observed, Password, Proof, Stand
 from penstock.engine import conditions
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.events import Note
@@ -105,6 +105,22 @@ def test_a_cluster_becomes_ready_once_and_says_little_on_the_way() -> None:
     assert reasons == sorted(reasons, key=lambda r: bool(r[0])), "once Ready, always Ready"
     # The finalizer and one Event come on top: six Kubernetes requests are the bound.
     assert told.writes <= 4
+
+
+def test_the_connection_secret_is_no_change_of_aws_and_stands_in_no_plan_that_is_told() -> None:
+    told = serving()
+    due = Binding(Stand.ABSENT, ("password",), proof=Proof(True))
+    found = plan(told.operator.desired, replace(told.operator.observe(), binding=due), told.operator.now)
+    assert [s.summary for s in found.runnable] == ["hand out connection Secret ledger-binding"]
+    report = told.look(binding=due)
+    assert "plan" not in told.status
+    assert said(report)["Synced"][:2] == (True, "InSync")
+    assert report.again == 1.0, "what was not done is done soon all the same"
+    told.operator.change(instances={"class": "db.r6g.large", "readers": 1}, maintenance={"apply": "Immediately"})
+    told.look(binding=due)
+    summaries = [s["summary"] for s in told.status["plan"]["steps"]]
+    assert summaries
+    assert not [s for s in summaries if "Secret" in s]
 
 
 def test_an_idle_cluster_is_written_no_more() -> None:

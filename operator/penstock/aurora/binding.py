@@ -23,7 +23,7 @@ from penstock.aurora.state import Binding, Desired, Stand
 from penstock.aws.rds import Cluster, Instance
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition
-from penstock.engine.plan import Refusal, Step
+from penstock.engine.plan import KUBERNETES, Refusal, Step
 
 FACET = "binding"
 OPERATION = "ApplySecret"
@@ -160,7 +160,7 @@ def plan(desired: Desired, found: Binding | None) -> tuple[list[Step], list[Refu
         told = ("Bound", f"Connection Secret {name} has another {', '.join(found.changed)}{_how(found)}.")
     summary = f"hand out connection Secret {name}"
     parameters = {"namespace": desired.namespace, "name": name}
-    return [Step("kubernetes", OPERATION, parameters, summary, facet=FACET, drift=drift, told=told)], []
+    return [Step(KUBERNETES, OPERATION, parameters, summary, facet=FACET, drift=drift, told=told)], []
 
 
 def condition(desired: Desired, status: Mapping[str, Any], found: Binding | None) -> Condition | None:

@@ -57,7 +57,8 @@ def report(
     unreadable: Trouble | None = None,
 ) -> Report:
     """unreadable: why AWS's clusters or instances could not be read last."""
-    observed, plan, trouble = outcome.observed, outcome.plan, outcome.trouble
+    # The connection Secret is told of by its own condition and Events.
+    observed, plan, trouble = outcome.observed, outcome.plan.of_aws, outcome.trouble
     status: Mapping[str, Any] = obj.get("status") or {}
     cluster = observed.cluster if observed is not None else None
     claimed = claim(desired, observed) if observed is not None and cluster is not None else None
@@ -83,7 +84,7 @@ def report(
     asked = (Reason.STOPPING, Reason.STOPPED, Reason.HIBERNATING) if hibernation.stopped(desired, now) else ()
     worth = (n for n in notes(status, ready, plan, trouble) if n.reason not in asked)
     unbound = _unbound(status, bound)
-    again = min([_again(desired, plan, ready, now), *_bind_again(observed)])
+    again = min([_again(desired, outcome.plan, ready, now), *_bind_again(observed)])
     return Report(told, found, (*worth, *unbound), again)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -14,12 +14,15 @@ from penstock.api.plan import Effect, When
 __all__ = ["Effect", "Plan", "Refusal", "Step", "Wait", "When", "consent_hash", "consents", "monthly_delta"]
 
 
+KUBERNETES = "kubernetes"
+"""Step.service of a write to the API server."""
+
 _CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One AWS write.
+    """One AWS write, or one to Kubernetes that is made with them (service KUBERNETES).
 
     service, operation, parameters: the request as botocore takes it. summary: the line that people read. facet: which part of the observed state
     the answer refreshes. drift: the field and its values before and after, when the step takes back somebody else's change. told: an Event
@@ -99,6 +102,11 @@ class Plan:
     @property
     def empty(self) -> bool:
         return not (self.steps or self.waits or self.refusals)
+
+    @property
+    def of_aws(self) -> Plan:
+        """The plan without what is written to Kubernetes alone: what an object, its Synced condition and status.plan tell is about AWS."""
+        return replace(self, steps=tuple(s for s in self.steps if s.service != KUBERNETES))
 
     @property
     def hash(self) -> str:
