@@ -189,9 +189,12 @@ def _is_left_in_peace(ledger: DeclaredCluster) -> None:
             "PutScalingPolicy",
         ]
     ), "each once, and nothing to correct"
-    version, told = ledger.object["metadata"]["resourceVersion"], ledger.events
-    time.sleep(12)
-    assert ledger.object["metadata"]["resourceVersion"] == version
+    before, told = ledger.object, ledger.events
+    # Longer than until its metrics are first asked for, a minute after the object came: that there are none yet stands in its status already.
+    time.sleep(75)
+    after = ledger.object
+    assert after.get("status") == before.get("status"), "what is written is seen first"
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
     ledger.apply().look()
     assert ledger.writes(only_done=False) == written
     assert ledger.events == told
