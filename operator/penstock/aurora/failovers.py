@@ -208,6 +208,7 @@ def _with_events(found: _List, evidence: Evidence, full: bool) -> None:
     floor = max(oldest - _SKEW, evidence.since)
     completed = sorted({(e.time, e.instance) for e in _of(evidence, rds.FAILOVER_COMPLETED) if e.instance})
     completed = [c for c in completed if c[0] >= floor]
+    found.known = [f for f in found.known if not _was_completed(f, completed, evidence)]
     closed = found.closed
     same = _aligned(closed, completed)
     # The writer changes with each: what makes nobody else the writer is a repetition of the one before, or of the one after it.
@@ -232,6 +233,17 @@ def _with_events(found: _List, evidence: Evidence, full: bool) -> None:
     made += closed[place:]
     found.known = [*_chained(made), *found.known[len(closed) :]]
     _at_the_end(found, tail, evidence)
+
+
+def _was_completed(failover: Failover, completed: Sequence[tuple[datetime, str]], evidence: Evidence) -> bool:
+    """Whether one that was only taken for failed, because nothing came of it for long, came about after all: AWS tells so later."""
+    if failover.finished is None or failover.to != failover.from_:
+        return False
+    begin, end = failover.started, failover.finished
+    failed = _of(evidence, rds.FAILOVER_FAILED, rds.FAILOVER_BACK)
+    if any(begin - _SKEW <= e.time <= end + _SKEW for e in failed):
+        return False
+    return any(begin <= at <= end for at, _ in completed)
 
 
 def _over_by(failover: Failover, at: datetime) -> bool:
