@@ -200,6 +200,24 @@ def test_a_short_outage_is_not_counted_again_in_the_failover_that_follows_within
     assert found.started == at(44.7).replace(microsecond=0)
 
 
+@pytest.mark.parametrize("over", [41.3, 43.6])
+def test_a_writer_that_dies_right_after_a_request_is_not_told_by_that_requests_beginning(over):
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a")
+    one, two = felt(40.36, 41.14, "a", "b"), felt(44.7, None, "b")
+    early = (started(40.3, "b"),)
+    # Its end is told late, or lies behind what was felt.
+    obj.look(42, "b", probed=True, serving="b", outages=(one,), events=early)
+    events = early if over < 42 else (*early, completed(over, "b"))
+    obj.look(46, "b", state="failing-over", probed=True, outages=(one, two), events=events)
+    events = (*early, completed(over, "b"), started(45.8, "a"), completed(46.8, "a"))
+    (found, first) = obj.look(
+        48, "a", probed=True, serving="a", outages=(one, felt(44.7, 46.4, "b", "a")), events=events
+    )
+    assert (found.from_, found.to, found.cause) == ("b", "a", Cause.AWS)
+    assert first.cause is Cause.USER
+
+
 def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     obj = Object()
     obj.look(0, "a", probed=True, serving="a")

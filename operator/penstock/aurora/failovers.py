@@ -524,16 +524,18 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
         return lost
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
+    # Which beginning is its own is certain only when it is known to whom it goes; and what is once told as asked for is never told otherwise.
+    asked_for = Cause.USER if failover.to else Cause.UNKNOWN
     earlier = not felt or failover.started < felt[0].started - _SKEW
     if start is not None and earlier and failover.measured_by is MeasuredBy.PROBE:
         # A process before this one felt it begin; the object has whole seconds, cut off.
-        return lost if failover.started <= start.time - timedelta(seconds=1) else Cause.USER
+        return lost if failover.started <= start.time - timedelta(seconds=1) else asked_for
     if start is None or not felt:
         return Cause.UNKNOWN
     if min(o.noticed for o in felt) <= start.time - _BEFORE:
         return lost
     # AWS had begun before anybody was cut off: it was asked to. Unless nobody looked for so long that it could have noticed a loss by then.
-    return Cause.USER if felt[0].started >= start.time - _NOTICES else Cause.UNKNOWN
+    return asked_for if felt[0].started >= start.time - _NOTICES else Cause.UNKNOWN
 
 
 def _is_drilled(failover: Failover, drill: Drill) -> bool:
@@ -563,6 +565,8 @@ def _start_of(failover: Failover, newest: datetime | None, evidence: Evidence) -
         if (newest is None or e.time > newest - timedelta(seconds=1))
         and (newest is None or not any(e.time <= c.time <= newest + _SKEW for c in ends))
         and e.instance in ("", failover.to or e.instance)
+        # Whoever is the writer already was made it by the failover before.
+        and (failover.from_ == "" or e.instance != failover.from_)
         and failover.started - 2 * _NEAR <= e.time
         and (completion is None or e.time <= completion)
     ]
