@@ -277,7 +277,9 @@ class Operator:
         return name in self._made() or (self.spec.adopt and self.desired.ordinal(name) is not None)
 
     def _relieved(self, writer: str) -> None:
-        """A writer is touched only when no reader could take over."""
+        """A writer is touched only when no reader could take over that the spec asks for; one whose deletion AWS refuses for now is going all the same."""
+        if self.spec.instance_count == 1:
+            return
         wanted = self.desired.class_of
         able = [
             i.identifier
