@@ -277,8 +277,9 @@ class Operator:
         return name in self._made() or (self.spec.adopt and self.desired.ordinal(name) is not None)
 
     def _relieved(self, writer: str) -> None:
-        """A writer is touched only when no reader could take over that the spec asks for; one whose deletion AWS refuses for now is going all the same."""
+        """A writer is touched only when no reader of the spec's could take over."""
         if self.spec.instance_count == 1:
+            # One whose deletion AWS refuses for now is going all the same.
             return
         wanted = self.desired.class_of
         able = [
