@@ -78,11 +78,11 @@ def probing(cluster: DeclaredCluster) -> None:
 
 
 def last(cluster: DeclaredCluster, before: int) -> dict[str, Any]:
-    """The failover that is over and was not among so many."""
+    """The failover that is over and was not among so many, once its cause is known: AWS's events, which tell it, are read every ten seconds."""
 
     def over() -> bool:
         found = cluster.status.get("failovers", [])
-        return len(found) > before and "finishedAt" in found[0]
+        return len(found) > before and "finishedAt" in found[0] and found[0]["cause"] != "Unknown"
 
     cluster.until(over, "a failover that is over")
     return dict(cluster.status["failovers"][0])
