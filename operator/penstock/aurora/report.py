@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from penstock.api import meta
 from penstock.api.conditions import ConditionType, Reason
 from penstock.aurora import binding, hibernation, states
 from penstock.aurora.fields import fields
@@ -77,7 +78,8 @@ def report(
     handed = binding.told(desired, status, observed.binding if observed is not None else None)
     if handed is not None:
         found["binding"] = handed
-    planned = plan.as_status()
+    # Where nothing is run, all that would be is told.
+    planned = (plan if desired.mode == meta.Mode.RECONCILE else outcome.plan).as_status()
     if planned is not None:
         found["plan"] = planned
     # What the spec itself asks for is no warning.

@@ -311,7 +311,7 @@ class Loop:
             fields["lastReconcileAt"] = token
         report = replace(report, fields=fields)
         if mode is not meta.Mode.RECONCILE:
-            report = _only_looking(report, mode, outcome.plan.of_aws)
+            report = _only_looking(report, mode, outcome.plan)
         if outcome.done and trouble is None and not obj.get("status") and report.again <= SOON:
             # Whatever was begun is looked at again at once; a burst of new objects is told once and not twice.
             self._failures.pop(key, None)
