@@ -106,7 +106,7 @@ def test_the_samples_lab_fits_its_budget_and_the_naive_one_does_not(lab: Lab, na
     assert Decimal(budgeted["spending"]["estimate"]) <= 80
     assert Decimal(budgeted["spending"]["storage"]) == 5
     assert condition(budgeted)["status"] == "True"
-    assert condition(cluster("lab-ledger"))["status"] == "True"
+    wait_until(lambda: condition(cluster("lab-ledger")).get("status") == "True")
     held = condition(cluster("lab-naive"))
     assert "bring it to $163.07: $48.86 is there and this adds $114.21" in held["message"] or (
         "bring it to $114.21" in held["message"]
