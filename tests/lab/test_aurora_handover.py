@@ -52,7 +52,8 @@ def test_a_failover_is_carried_out_once_for_each_value(lab: Lab, namespace: str)
     cluster.until(lambda: cluster.steps == [f"fail over from {one} to {two}, as the annotation asks"])
     assert cluster.status["lastFailoverTo"] == f"{one}@back"
     assert cluster.writer == one
-    cluster.annotate("mode", None).until(lambda: cluster.status["failoverRequest"]["result"] == "Done")
+    cluster.annotate("mode", None).until(lambda: cluster.status["lastFailoverTo"] == "any@3")
+    cluster.until(lambda: cluster.status["failoverRequest"]["result"] == "Done")
     assert cluster.writer == two
 
 

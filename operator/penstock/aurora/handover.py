@@ -108,6 +108,8 @@ def _heir(observed: Observed, cluster: Cluster, value: str) -> tuple[str, str]:
         return "", f"{where} is {cluster.status}, and AWS fails over only what is available."
     if observed.drill:
         return "", f"FailoverDrill {observed.drill} runs on cluster {cluster.identifier}, and fails it over itself."
+    if not cluster.members:
+        return "", f"{where} has no instance yet that could fail over."
     if not cluster.writer:
         return "", f"{where} has no writer at the moment: it is failing over by itself."
     if not readers:
