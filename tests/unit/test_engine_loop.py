@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
-from engine_harness import Bench, Things, failing, killed, operating
+from engine_harness import Bench, Things, Wish, failing, killed, operating
 from fake_kube import Cluster, merge_patch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,8 @@ from penstock.api.conditions import Reason
 from penstock.api.meta import FINALIZER
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kube import KubeError, Resource
-from penstock.engine.loop import merge_difference
+from penstock.engine.loop import SOON, merge_difference
+from penstock.engine.plan import Plan, Step, Wait
 from penstock.engine.queue import Priority
 
 
@@ -385,6 +388,57 @@ async def test_never_two_passes_on_one_object_and_as_many_at_once_as_there_are_w
         await asyncio.sleep(30)
     assert most[0] == 3
     assert all(bench.ready(f"a-{n}") for n in range(9))
+
+
+class Slow(Things):
+    """Making one takes AWS five seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(takes=1)
+        self.again = SOON
+        self.made: dict[str, float] = {}
+        self.early = 0
+
+    async def act(self, desired: Wish, step: Step) -> str | None:
+        self.made[desired.name] = elapsed()
+        return await super().act(desired, step)
+
+    def plan(self, desired: Wish, observed: dict[str, str], now: datetime) -> Plan:
+        if desired.name not in self.made:
+            found = super().plan(desired, observed, now)
+            # An intent would be a first status.
+            return replace(found, steps=tuple(replace(step, intent=None) for step in found.steps))
+        if elapsed() >= self.made[desired.name] + 5:
+            return Plan()
+        self.early += 1
+        return Plan(waits=(Wait("Creating", "It is being made."),))
+
+
+@virtual
+async def test_one_new_object_is_looked_at_again_at_once_and_those_of_a_crowd_later() -> None:
+    one, crowd = Slow(), Slow()
+    async with operating(Bench([one], workers=4)) as bench:
+        bench.create("a")
+        await asyncio.sleep(SOON + 4.3)
+        assert bench.condition("a")[1] == "Creating"
+    async with operating(Bench([crowd], workers=4)) as bench:
+        for number in range(40):
+            bench.create(f"a-{number}")
+        await asyncio.sleep(120)
+        assert all(bench.ready(f"a-{n}") for n in range(40))
+    assert one.early >= 2, "after it was asked for, and while it is being made"
+    assert crowd.early < 1.3 * 40, "one look at each that found it unfinished, right after it was asked for"
+
+
+@virtual
+async def test_what_was_begun_is_finished_while_a_crowd_waits_to_begin() -> None:
+    things = Slow()
+    async with operating(Bench([things], workers=4)) as bench:
+        for number in range(200):
+            bench.create(f"a-{number}")
+        await asyncio.sleep(20)
+        assert things.did("act") < 100, "the crowd still waits"
+        assert sum(bench.ready(f"a-{n}") for n in range(200)) >= 4
 
 
 @virtual

@@ -126,6 +126,55 @@ async def test_urgent_keys_go_first_then_normal_then_background_each_in_order_of
 
 
 @virtual
+async def test_what_was_due_first_goes_first_even_if_it_was_asked_for_last() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("later", 2)
+    queue.add("sooner", 1)
+    await asyncio.sleep(3)
+    queue.add("now")
+    assert [(await queue.get())[0] for _ in range(3)] == ["sooner", "later", "now"]
+
+
+@virtual
+async def test_what_was_begun_can_be_had_before_everything_that_waits_to_begin() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for number in range(50):
+        queue.add(f"new-{number}")
+    queue.add("begun", 1, begun=True)
+    finisher = asyncio.create_task(queue.get(begun=True))
+    await asyncio.sleep(0.9)
+    assert not finisher.done(), "no new one is handed to who finishes"
+    await asyncio.sleep(0.2)
+    assert (await finisher)[0] == "begun"
+    queue.done("begun")
+    handed = [await taken(queue) for _ in range(51)]
+    assert handed == [*(f"new-{n}" for n in range(50)), NOTHING], "and to nobody a second time"
+
+
+@virtual
+async def test_what_was_begun_is_had_by_everybody_and_is_begun_only_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    await queue.get()
+    queue.add("a", 1, begun=True)
+    queue.done("a")
+    await asyncio.sleep(2)
+    assert await taken(queue) == "a"
+    queue.add("a")
+    queue.done("a")
+    finisher = asyncio.create_task(queue.get(begun=True))
+    await asyncio.sleep(10)
+    assert not finisher.done()
+    assert await taken(queue) == "a"
+    queue.add("a", 5, begun=True)
+    queue.forget("a")
+    queue.done("a")
+    await asyncio.sleep(10)
+    assert not finisher.done()
+    finisher.cancel()
+
+
+@virtual
 async def test_a_key_that_becomes_urgent_overtakes_the_others() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("first")
@@ -171,9 +220,9 @@ async def test_a_thousand_keys_and_sixteen_workers() -> None:
     active: set[int] = set()
     worked: list[int] = []
 
-    async def worker() -> None:
+    async def worker(begun: bool) -> None:
         while True:
-            key, _ = await queue.get()
+            key, _ = await queue.get(begun=begun)
             assert key not in active
             active.add(key)
             if key % 3 == 0 and worked.count(key) == 0:
@@ -183,10 +232,10 @@ async def test_a_thousand_keys_and_sixteen_workers() -> None:
             active.discard(key)
             queue.done(key)
 
-    workers = [asyncio.create_task(worker()) for _ in range(16)]
+    workers = [asyncio.create_task(worker(begun=n >= 12)) for n in range(16)]
     for key in range(1000):
         queue.add(key, (key % 7) / 10)
-        queue.add(key, (key % 5) / 10, Priority(key % 3))
+        queue.add(key, (key % 5) / 10, Priority(key % 3), begun=key % 2 == 0)
     await asyncio.sleep(60)
     assert not any(w.done() for w in workers)
     for w in workers:

@@ -160,9 +160,10 @@ def problems(value: Any, path: str = "") -> Iterator[Problem]:
     """Every rule that a model (already of the right structure) breaks, in the order of its fields."""
     if not isinstance(value, ApiModel):
         return
-    for name, field in type(value).model_fields.items():
-        here = f"{path}.{field.alias or name}".lstrip(".")
-        yield from _broken(getattr(value, name), field.annotation, tuple(field.metadata), here)
+    for name, written, judged in _fields(type(value)):
+        found = getattr(value, name)
+        if found is not None:
+            yield from _broken(found, judged, f"{path}.{written}" if path else written)
     for rule in value.rules:
         if rule.holds is not None and not rule.holds(value):
             yield Problem(".".join(filter(None, (path, rule.at))), rule.sentence)
@@ -179,19 +180,41 @@ def refused_changes(new: ApiModel, old: ApiModel, path: str = "") -> Iterator[Pr
             yield Problem(".".join(filter(None, (path, rule.at))), rule.sentence)
 
 
-def _broken(value: Any, annotation: Any, metadata: tuple[Any, ...], path: str) -> Iterator[Problem]:
-    if value is None:
-        return
+@dataclass(frozen=True)
+class _Judged:
+    """What a field's type asks of its value. items: of each entry of a list."""
+
+    says: tuple[Says, ...]
+    distinct: bool
+    items: _Judged | None
+
+
+@cache
+def _fields(model: type[ApiModel]) -> tuple[tuple[str, str, _Judged], ...]:
+    """Name, name in manifests and what is asked of each field: worked out once, for objects come by the thousand."""
+    return tuple(
+        (name, field.alias or name, _judged(field.annotation, tuple(field.metadata)))
+        for name, field in model.model_fields.items()
+    )
+
+
+def _judged(annotation: Any, metadata: tuple[Any, ...] = ()) -> _Judged:
     says, items = _rules(annotation)
-    for rule in (*says, *(item for item in metadata if isinstance(item, Says))):
+    own = tuple(item for item in metadata if isinstance(item, Says))
+    return _Judged((*says, *own), _distinct(annotation, metadata), None if items is None else _judged(items))
+
+
+def _broken(value: Any, judged: _Judged, path: str) -> Iterator[Problem]:
+    for rule in judged.says:
         if not rule.holds(value):
             yield Problem(path, rule.sentence)
     if isinstance(value, ApiModel):
         yield from problems(value, path)
-    elif isinstance(value, tuple):
-        yield from _repeated(value, _distinct(annotation, metadata), path)
+    elif isinstance(value, tuple) and judged.items is not None:
+        yield from _repeated(value, judged.distinct, path)
         for index, item in enumerate(value):
-            yield from _broken(item, items, (), f"{path}[{index}]")
+            if item is not None:
+                yield from _broken(item, judged.items, f"{path}[{index}]")
 
 
 def _repeated(items: tuple[Any, ...], distinct: bool, path: str) -> Iterator[Problem]:
@@ -219,7 +242,6 @@ def _distinct(annotation: Any, metadata: tuple[Any, ...]) -> bool:
     return get_origin(annotation) is Annotated and any(isinstance(item, Distinct) for item in get_args(annotation))
 
 
-@cache
 def _rules(annotation: Any) -> tuple[tuple[Says, ...], Any]:
     """The rules of a type, and the type of its items when it is a sequence."""
     if get_origin(annotation) in (Union, UnionType):

@@ -42,6 +42,9 @@ ROUNDS = 6
 PATIENCE = 3
 # Seconds: a first status may wait so long for the next look.
 SOON = 1.5
+# Seconds: so long while objects wait for a worker. AWS makes little within a second or two, and a look that finds it unfinished takes the turn of
+# two that wait.
+SOON_BUSY = 3.5
 # Seconds between two looks at an object whose plan is not run.
 LOOKING = 60.0
 _TRANSIENT = (Meaning.THROTTLED, Meaning.UNAVAILABLE, Meaning.BUSY, Meaning.UNKNOWN)
@@ -71,6 +74,8 @@ class Loop:
         self._recorder = recorder
         self._gate: Gate = gate or Open()
         self._workers = workers
+        # AWS's limits are met by whoever makes something new, and they wait for it; a look needs no such wait.
+        self._finishers = max(1, workers // 4)
         self._clock = clock
         self._failures: dict[Key, int] = {}
         self._met: dict[Key, str] = {}
@@ -81,7 +86,10 @@ class Loop:
 
     async def run(self, stop: asyncio.Event, grace: float = 5.0) -> None:
         """Work until stop is set; then let running passes end for `grace` seconds and cancel the rest. Restart finds what they left."""
-        workers = [asyncio.create_task(self._worker(), name=f"worker-{n}") for n in range(self._workers)]
+        workers = [
+            asyncio.create_task(self._worker(begun=n >= self._workers), name=f"worker-{n}")
+            for n in range(self._workers + self._finishers)
+        ]
         waiter = asyncio.create_task(stop.wait())
         teller = asyncio.create_task(self._recorder.run(self._busy), name="events")
         try:
@@ -105,9 +113,10 @@ class Loop:
 
     _stopping = False
 
-    async def _worker(self) -> None:
+    async def _worker(self, begun: bool) -> None:
+        """begun: only finish what was begun."""
         while True:
-            key, priority = await self.queue.get()
+            key, priority = await self.queue.get(begun=begun)
             if self._stopping:
                 self.queue.done(key)
                 await asyncio.sleep(3600)
@@ -315,7 +324,9 @@ class Loop:
         if outcome.done and trouble is None and not obj.get("status") and report.again <= SOON:
             # Whatever was begun is looked at again at once; a burst of new objects is told once and not twice.
             self._failures.pop(key, None)
-            return report.again
+            again = max(report.again, SOON_BUSY) if self._busy() else report.again
+            self.queue.add(key, again, begun=True)
+            return again
         looked = await self._tell(key, obj, report)
         await self._annotate(key, obj, self._due(kind, key, obj, desired, outcome, mode), report.annotations)
         if trouble is None:

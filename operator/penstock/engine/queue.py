@@ -1,7 +1,7 @@
 """The keyed work queue: never two passes on one key, bounded workers, delays, and urgent keys first.
 
 The semantics are those of client-go's workqueue (a key added while it is being worked on is handed out again afterwards, and only once), with a due
-time and a priority of its own for every key.
+time and a priority of its own for every key. Of one priority the key that was due first goes first.
 """
 
 from __future__ import annotations
@@ -28,14 +28,17 @@ class WorkQueue(Generic[K]):
     """A queue of keys, each at most once, that become due at a time of the event loop's clock.
 
     add() with a shorter delay or a higher priority than what is scheduled wins; a longer delay never postpones. get() waits for the next due key
-    and marks it as being worked on; done() must follow. Lives in one event loop; not thread-safe.
+    and marks it as being worked on; done() must follow. A key that is added as begun can also be had by get(begun=True), which sees no others: so
+    that what was begun is finished while a thousand others wait to begin. Lives in one event loop; not thread-safe.
     """
 
     def __init__(self) -> None:
-        self._ready: list[tuple[Priority, int, K]] = []
+        self._ready: list[tuple[Priority, float, int, K]] = []
+        self._ready_begun: list[tuple[Priority, float, int, K]] = []
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, tuple[float, Priority]] = {}
         self._active: set[K] = set()
+        self._begun: set[K] = set()
         self._again: dict[K, tuple[float, Priority]] = {}
         self._wake = asyncio.Event()
         self._counter = itertools.count()
@@ -56,8 +59,10 @@ class WorkQueue(Generic[K]):
         now = self._now()
         return max((now - due for due, _ in self._due.values() if due <= now), default=0.0)
 
-    def add(self, key: K, delay: float = 0.0, priority: Priority = Priority.NORMAL) -> None:
+    def add(self, key: K, delay: float = 0.0, priority: Priority = Priority.NORMAL, *, begun: bool = False) -> None:
         due = self._now() + max(0.0, delay)
+        if begun:
+            self._begun.add(key)
         if key in self._active:
             known = self._again.get(key)
             self._again[key] = (due, priority) if known is None else (min(due, known[0]), min(priority, known[1]))
@@ -73,16 +78,21 @@ class WorkQueue(Generic[K]):
         """Drop a key that no longer has an object. A pass that is running goes on, but is not repeated."""
         self._due.pop(key, None)
         self._again.pop(key, None)
+        self._begun.discard(key)
 
-    async def get(self) -> tuple[K, Priority]:
+    async def get(self, *, begun: bool = False) -> tuple[K, Priority]:
+        ready = self._ready_begun if begun else self._ready
         while True:
             self._promote()
-            while self._ready:
-                priority, _, key = heapq.heappop(self._ready)
+            while ready:
+                priority, _, _, key = heapq.heappop(ready)
                 entry = self._due.get(key)
                 if entry is None or entry[1] != priority or entry[0] > self._now() or key in self._active:
                     continue
+                if begun and key not in self._begun:
+                    continue
                 del self._due[key]
+                self._begun.discard(key)
                 self._active.add(key)
                 self.last_activity = self._now()
                 return key, priority
@@ -107,7 +117,7 @@ class WorkQueue(Generic[K]):
     def _schedule(self, key: K, due: float, priority: Priority) -> None:
         self._due[key] = (due, priority)
         if due <= self._now():
-            heapq.heappush(self._ready, (priority, next(self._counter), key))
+            self._push(key, due, priority)
         else:
             heapq.heappush(self._later, (due, next(self._counter), key))
         self._wake.set()
@@ -119,4 +129,10 @@ class WorkQueue(Generic[K]):
             entry = self._due.get(key)
             # Superseded entries stay in the heap until they surface; the map says which one counts.
             if entry is not None and entry[0] == due:
-                heapq.heappush(self._ready, (entry[1], next(self._counter), key))
+                self._push(key, due, entry[1])
+
+    def _push(self, key: K, due: float, priority: Priority) -> None:
+        entry = (priority, due, next(self._counter), key)
+        heapq.heappush(self._ready, entry)
+        if key in self._begun:
+            heapq.heappush(self._ready_begun, entry)
