@@ -177,6 +177,9 @@ def _is_told_as_kstatus_asks(ledger: DeclaredCluster) -> None:
 
 
 def _is_left_in_peace(ledger: DeclaredCluster) -> None:
+    # What nobody can reach is told once, a few seconds after the first try.
+    ledger.until(lambda: ledger.status.get("probe", {}).get("state") == "Failing", "the probe's word")
+    ledger.wait("ObjectivesMet", "Unknown", reason="ProbeFailing")
     written = ledger.writes(only_done=False)
     assert sorted(written) == sorted(
         [

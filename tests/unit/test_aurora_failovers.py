@@ -230,6 +230,23 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
+@pytest.mark.parametrize(
+    ("began", "cause"), [(10.0, Cause.AWS), (10.9, Cause.AWS), (12.05, Cause.USER), (12.4, Cause.USER)]
+)
+def test_an_outage_that_was_felt_whole_is_not_forgotten_with_the_process_that_felt_it(began, cause):
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a")
+    # It was over before anybody saw more of it than another writer, and before AWS's events were read.
+    outage = felt(began, began + 3.4, after="b")
+    (found,) = obj.look(began + 4, "b", probed=True, serving="b", outages=(outage,))
+    assert (found.cause, found.finished) == (Cause.UNKNOWN, None)
+    events = (started(12, "b"), completed(13, "b"))
+    (found,) = obj.look(30, "b", probed=True, serving="b", events=events)
+    assert (found.from_, found.to, found.cause) == ("a", "b", cause)
+    assert (found.outage, found.measured_by) == (pytest.approx(3.4), MeasuredBy.PROBE)
+    assert obj.notes == ["FailoverStarted", "FailoverFinished"]
+
+
 @pytest.mark.parametrize(("began", "cause"), [(10.4, Cause.AWS), (15.2, Cause.USER)])
 def test_a_process_that_felt_only_the_end_takes_the_cause_from_what_the_one_before_it_felt(began, cause):
     obj = Object()

@@ -454,11 +454,14 @@ def _measured(over: Failover, newest: datetime | None, evidence: Evidence) -> Fa
     felt = [o for o in _outages(over, newest, evidence) if o.ended is not None]
     start, completion = _start_of(over, newest, evidence), _completion_of(over, newest, evidence)
     if felt:
-        seconds = sum(o.seconds for o in felt)
+        # What a process before this one felt to its end is on the object.
+        seconds = max(over.outage or 0.0, sum(o.seconds for o in felt))
         if over.measured_by is MeasuredBy.PROBE and over.started < min(o.started for o in felt) - _SKEW:
             # A process before this one saw it begin.
             seconds = max(seconds, (over.finished - over.started).total_seconds())
         return replace(over, outage=seconds, measured_by=MeasuredBy.PROBE)
+    if over.measured_by is MeasuredBy.PROBE and over.outage is not None:
+        return over
     if over.measured_by is MeasuredBy.PROBE and completion is not None and completion > over.started:
         # A process before this one felt it begin, and nobody felt it end.
         return replace(over, outage=(completion - over.started).total_seconds(), measured_by=MeasuredBy.EVENTS)
@@ -481,9 +484,8 @@ def _refined(failover: Failover, newest: datetime | None, evidence: Evidence, no
         return replace(failover, cause=Cause.DRILL, lost=lost)
     if failover.finished is not None and now - failover.finished > _REFINED:
         return failover
-    if failover.finished is None and evidence.lasting is not None and failover.measured_by is None:
-        # Should this process be killed now, the next one knows that the beginning was felt and not guessed.
-        failover = replace(failover, measured_by=MeasuredBy.PROBE)
+    if failover.finished is None:
+        failover = _felt(failover, newest, evidence)
     if failover.finished is not None and failover.outage is None and failover.to != failover.from_:
         start, completion = _start_of(failover, newest, evidence), _completion_of(failover, newest, evidence)
         if start is not None and completion is not None and completion >= start.time:
@@ -494,6 +496,18 @@ def _refined(failover: Failover, newest: datetime | None, evidence: Evidence, no
         if found is not Cause.UNKNOWN:
             failover = replace(failover, cause=found)
     return failover
+
+
+def _felt(opened: Failover, newest: datetime | None, evidence: Evidence) -> Failover:
+    """With what is felt of it: should this process be killed now, the next one knows that the beginning was not guessed, and what it cost."""
+    felt = _outages(opened, newest, evidence)
+    if not felt:
+        return opened
+    if evidence.lasting is not None:
+        return replace(opened, measured_by=MeasuredBy.PROBE)
+    return replace(
+        opened, measured_by=MeasuredBy.PROBE, outage=max(opened.outage or 0.0, sum(o.seconds for o in felt))
+    )
 
 
 def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> Cause:

@@ -246,8 +246,9 @@ def _probe(desired: Desired, picture: Picture, status: Mapping[str, Any]) -> dic
         return {"state": "Failing", "message": picture.problem}
     if picture.reached:
         return {"state": "Probing"}
+    # Asked and not answered yet: what was the case before it was asked is no longer.
     known = status.get("probe")
-    return dict(known) if known else None
+    return dict(known) if known and known.get("state") != "Off" else None
 
 
 def _lags(fields: dict[str, Any], seen: Seen, memory: Achieved, desired: Desired) -> None:
