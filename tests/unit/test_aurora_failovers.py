@@ -230,6 +230,29 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
+@pytest.mark.parametrize("probed", [False, True])
+def test_a_process_that_has_read_no_events_yet_does_not_tell_the_end_without_them(probed):
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a")
+    obj.look(11, "a", state="failing-over", probed=True, outages=(felt(10, None),))
+    # The next process began late, and meets the new writer before AWS's events are read.
+    known = {"begun": at(30), "probed": probed, "serving": "b" if probed else ""}
+    (found,) = obj.look(31, "b", **known)
+    assert (found.to, found.finished) == ("b", None)
+    (found,) = obj.look(36, "b", events=(started(15, "b"), completed(18, "b")), **known)
+    assert (found.outage, found.measured_by, found.cause) == (8.0, MeasuredBy.EVENTS, Cause.AWS)
+    assert obj.notes == ["FailoverStarted", "FailoverFinished"]
+    # Where AWS tells nothing it is told without.
+    obj.look(100, "b", probed=True, serving="b")
+    obj.look(110, "c", **known | {"begun": at(109), "serving": ""})
+    assert [
+        f.finished is None for f in obj.look(115, "c", **known | {"begun": at(109), "serving": "c" if probed else ""})
+    ] == [True, False]
+    assert [
+        f.finished is None for f in obj.look(123, "c", **known | {"begun": at(109), "serving": "c" if probed else ""})
+    ] == [False, False]
+
+
 @pytest.mark.parametrize(
     ("began", "cause"), [(10.0, Cause.AWS), (10.9, Cause.AWS), (12.05, Cause.USER), (12.4, Cause.USER)]
 )

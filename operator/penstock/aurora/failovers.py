@@ -87,8 +87,9 @@ class Evidence:
     writer, state: of the describe answer, whose read began at read_at. previous: the writer that the object names; '' before the first. since: what
     is older is nobody's business (when the object was made). events: of cluster and instances. outages: of the writer endpoint, oldest first, the
     last one perhaps lasting. serving: who answers there as the writer now; '' when nobody does or nobody asks. claimed: the instance that answers as
-    a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. sighted: when this process last saw
-    the previous writer described as it, None when it did not. zone_lost: everything that is known in the zone of the previous writer is down.
+    a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. begun: when this process looked at the cluster
+    first. sighted: when it last saw the previous writer described as it, None when it did not. zone_lost: everything that is known in the zone of the
+    previous writer is down.
     """
 
     writer: str
@@ -101,6 +102,7 @@ class Evidence:
     serving: str = ""
     claimed: str = ""
     probed: bool = False
+    begun: datetime | None = None
     sighted: datetime | None = None
     asked: Asked | None = None
     drills: tuple[Drill, ...] = ()
@@ -429,15 +431,17 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
     if evidence.writer != opened.to or evidence.state == "failing-over":
         return False
     completion = _completion_of(opened, newest, evidence)
+    # A process that has only begun to look has read none of AWS's events yet.
+    looked = max(opened.started, evidence.begun or opened.started)
     if evidence.probed:
         if evidence.lasting is None and evidence.serving == opened.to:
             # AWS's events are about to say why, and the Event that tells the end is written once.
             felt = [o.ended for o in _outages(opened, newest, evidence) if o.ended is not None]
             told = opened.cause is not Cause.UNKNOWN or _start_of(opened, newest, evidence) is not None
-            return told or completion is not None or now - max([opened.started, *felt]) >= _EXPLAINS
+            return told or completion is not None or now - max([looked, *felt]) >= _EXPLAINS
         # Who cannot reach it need not keep it open for ever.
         return completion is not None and now - completion > LIMIT
-    return completion is not None or now - opened.started >= SETTLES
+    return completion is not None or now - looked >= SETTLES
 
 
 def _ended(found: _List, opened: Failover, evidence: Evidence, now: datetime) -> Failover:
@@ -505,9 +509,7 @@ def _felt(opened: Failover, newest: datetime | None, evidence: Evidence) -> Fail
         return opened
     if evidence.lasting is not None:
         return replace(opened, measured_by=MeasuredBy.PROBE)
-    return replace(
-        opened, measured_by=MeasuredBy.PROBE, outage=max(opened.outage or 0.0, sum(o.seconds for o in felt))
-    )
+    return replace(opened, measured_by=MeasuredBy.PROBE, outage=max(opened.outage or 0.0, sum(o.seconds for o in felt)))
 
 
 def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> Cause:

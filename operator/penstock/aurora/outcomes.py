@@ -38,12 +38,14 @@ _USUAL_LAG = 300.0
 class Achieved:
     """What one process remembers of one cluster's outcomes.
 
-    base: the days of availability that stood on the object when it was first seen. sighted: when AWS was last read with the writer that the object
-    names. counted: the failovers that the metrics have. shown: the lags that stand on the object. availability: whether it stands there.
+    base: the days of availability that stood on the object when it was first seen. begun: when it was first looked at. sighted: when AWS was last
+    read with the writer that the object names. counted: the failovers that the metrics have. shown: the lags that stand on the object. availability:
+    whether it stands there.
     """
 
     damper: Damper = field(default_factory=Damper)
     base: Days | None = None
+    begun: datetime | None = None
     sighted: datetime | None = None
     counted: set[tuple[datetime, str]] = field(default_factory=set)
     shown: dict[str, float] = field(default_factory=dict)
@@ -73,6 +75,8 @@ def added(
         return _before_it_is_made(report, status, desired, observed), ()
     if memory.base is None:
         memory.base = availability.days_of(status.get("availability") or {})
+    if memory.begun is None:
+        memory.begun = seen.now
     before = failovers.known(desired.status.failovers)
     evidence = _evidence(desired, status, observed, cluster, seen, memory)
     after = failovers.record(before, evidence, seen.now)
@@ -218,6 +222,7 @@ def _evidence(
         serving=picture.serving,
         claimed=picture.claimed,
         probed=picture.reached and not picture.off,
+        begun=memory.begun,
         sighted=memory.sighted,
         asked=Asked(asked.by, asked.to or "", asked.requested_at) if asked is not None else None,
         drills=tuple(Drill(d.started_at, d.finished_at, d.to, d.outage_seconds, d.commits_lost) for d in seen.drills),
