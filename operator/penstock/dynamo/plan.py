@@ -93,7 +93,7 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
     waits = [*_waits(table, observed, now), *facets.waits(desired, observed)]
     # What AWS fails to tell is waited for: the table may be all that the spec asks, or not.
-    waits += [Wait(Reason(r), sentence, 30.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
+    waits += [Wait(Reason(r), sentence, 10.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
     refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r != Reason.UNAVAILABLE]
     key = _key_refusal(observed)
     if key is not None:
