@@ -230,6 +230,19 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
+def test_the_time_until_anybody_was_cut_off_is_no_outage():
+    obj = Object()
+    obj.look(0, "a", probed=True, serving="a", begun=at(0))
+    events = [started(10, "b")]
+    obj.look(12, "a", state="failing-over", probed=True, serving="a", events=tuple(events), begun=at(0))
+    obj.look(35, "a", state="failing-over", probed=True, events=tuple(events), outages=(felt(34, None),), begun=at(0))
+    events.append(completed(37, "b"))
+    (found,) = obj.look(
+        42, "b", probed=True, serving="b", events=tuple(events), outages=(felt(34, 39.7, after="b"),), begun=at(0)
+    )
+    assert (found.started, found.outage, found.cause) == (at(10), pytest.approx(5.7), Cause.USER)
+
+
 @pytest.mark.parametrize("probed", [False, True])
 def test_a_process_that_has_read_no_events_yet_does_not_tell_the_end_without_them(probed):
     obj = Object()

@@ -460,8 +460,9 @@ def _measured(over: Failover, newest: datetime | None, evidence: Evidence) -> Fa
     if felt:
         # What a process before this one felt to its end is on the object.
         seconds = max(over.outage or 0.0, sum(o.seconds for o in felt))
-        if over.measured_by is MeasuredBy.PROBE and over.started < min(o.started for o in felt) - _SKEW:
-            # A process before this one saw it begin.
+        before = evidence.begun is None or over.started < evidence.begun
+        if before and over.measured_by is MeasuredBy.PROBE and over.started < min(o.started for o in felt) - _SKEW:
+            # A process before this one felt it begin.
             seconds = max(seconds, (over.finished - over.started).total_seconds())
         return replace(over, outage=seconds, measured_by=MeasuredBy.PROBE)
     if over.measured_by is MeasuredBy.PROBE and over.outage is not None:
