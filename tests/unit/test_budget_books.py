@@ -155,6 +155,85 @@ async def test_after_a_restart_what_was_let_through_counts_before_anything_else_
     assert held(await desk.asks(key, second))
 
 
+async def test_who_waited_for_others_to_be_looked_at_is_judged_like_anybody(api: Api) -> None:
+    begun = {"finalizers": [meta.FINALIZER], "annotations": {meta.MONTHLY_COST: "40.00"}}
+    first, second = api.add("dynamotables", "a", {}, metadata=begun), api.add("dynamotables", "b", {})
+    budget(api)
+    desk = Desk(api)
+    key = desk.saw("dynamotables", second)
+    assert (await desk.asks(key, second)).waits
+    # Its pass tells what it is to cost, and others count it for nothing meanwhile.
+    report = desk.books.tell(key, second, Report((), {"cost": {"monthlyEstimate": "40.00"}}), NOW)
+    assert report.fields["cost"]["held"] == "40.00"
+    second = {**second, "status": report.fields}
+    assert said(second).counted == 0
+    assert desk.books.position(key, second).counted == 0
+    await desk.asks(Key("DynamoTable", "shop", "a"), first, new=False)
+    assert held(await desk.asks(key, second))
+    other = Desk(api)
+    other.saw("dynamotables", second)
+    assert (await other.asks(key, second)).waits
+    await other.asks(Key("DynamoTable", "shop", "a"), first, new=False)
+    assert held(await other.asks(key, second)), "in the next process too"
+
+
+async def test_an_enlargement_that_waited_for_others_is_judged_too(api: Api) -> None:
+    through = {"finalizers": [meta.FINALIZER], "annotations": {meta.MONTHLY_COST: "30.00"}}
+    other = api.add("dynamotables", "a", {}, metadata=through)
+    told = {"tableArn": "arn:x", "cost": {"monthlyEstimate": "10.00"}}
+    small = api.add("dynamotables", "b", {}, metadata=through, status=told)
+    budget(api)
+    desk = Desk(api)
+    key = desk.saw("dynamotables", small)
+    larger = Plan((Step("dynamodb", "UpdateTable", {}, "more units", cost_delta=D(40)),))
+    costs = Money(D(50), "Estimate")
+    assert (await desk.asks(key, small, larger, costs, new=False)).waits
+    report = desk.books.tell(key, small, Report((), {**told, "cost": {"monthlyEstimate": "50.00"}}), NOW)
+    small = {**small, "status": report.fields}
+    assert said(small).counted == 10
+    await desk.asks(Key("DynamoTable", "shop", "a"), other, Plan(), Money(D(30), "Estimate"), new=False)
+    assert held(await desk.asks(key, small, larger, costs, new=False))
+
+
+async def test_what_was_only_planned_is_not_let_through_by_a_restart(api: Api) -> None:
+    budget(api)
+    table = api.add("dynamotables", "a", {}, metadata={"annotations": {meta.MODE: "Plan", meta.MONTHLY_COST: "40.00"}})
+    desk = Desk(api)
+    key = desk.saw("dynamotables", table)
+    await desk.books.prepare(key, table, FORTY)
+    assert not held(desk.books.admit(key, table, FORTY, COSTS, new=True, acting=False))
+    report = desk.books.tell(key, table, Report((), {"cost": {"monthlyEstimate": "40.00"}}), NOW)
+    assert said({**table, "status": report.fields}).counted == 0
+
+
+def test_what_was_held_and_then_begun_counts_though_no_status_tells_it() -> None:
+    # Killed after the first AWS write: the status is of when it was held.
+    cost = {"monthlyEstimate": "40.00", "held": "40.00"}
+    assert said({"metadata": {}, "status": {"cost": cost}}).counted == 0
+    assert said({"metadata": {"finalizers": [meta.FINALIZER]}, "status": {"cost": cost}}).counted == 40
+
+
+async def test_storage_of_what_runs_counts_after_a_restart_while_a_larger_plan_is_held(api: Api) -> None:
+    budget(api, "1000", storageLimit="20")
+    about: dict[str, Any] = {"metadata": {"finalizers": [meta.FINALIZER]}}
+    size = [{"name": "storage", "unit": "GB-month", "monthly": "15.00"}]
+    running = {"tableArn": "arn:x", "cost": {"monthlyEstimate": "30.00", "breakdown": size}}
+    table = api.add("dynamotables", "a", {}, status=running, **about)
+    desk = Desk(api)
+    key = desk.saw("dynamotables", table)
+    larger = Plan((Step("dynamodb", "UpdateTable", {}, "another class", cost_delta=D(10)),))
+    costs = Money(D(40), "Estimate", D(25))
+    assert held(await desk.asks(key, table, larger, costs, new=False))
+    size = [{"name": "storage", "unit": "GB-month", "monthly": "25.00"}]
+    fields = {**running, "cost": {"monthlyEstimate": "40.00", "breakdown": size}}
+    told = {**table, "status": desk.books.tell(key, table, Report((), fields), NOW).fields}
+    assert (said(told).monthly, said(told).storage) == (30, 15)
+    again = Desk(api)
+    api.objects["dynamotables"] = [told]
+    again.saw("dynamotables", told)
+    assert held(await again.asks(key, told, larger, costs, new=False)), "and is held again"
+
+
 async def test_an_object_that_cannot_be_read_counts_as_it_said_last(api: Api) -> None:
     told = {"cost": {"monthlyEstimate": "60.00", "held": "20.00", "basis": "Estimate"}}
     api.add("dynamotables", "a", {}, status=told, metadata={"finalizers": [meta.FINALIZER]})
@@ -207,7 +286,7 @@ async def test_a_budget_that_warns_holds_nothing_and_is_told_on_the_object(api: 
 def test_what_an_object_says_of_itself() -> None:
     assert said({"metadata": {"name": "a"}}) == Position()
     cost = {"monthlyEstimate": "53.29", "basis": "Partial", "pace": "60.00", "monthToDate": "x", "forecast": "55"}
-    found = said({"metadata": {}, "status": {"cost": cost}})
+    found = said({"metadata": {}, "status": {"cost": cost, "clusterArn": "arn:x"}})
     assert (found.monthly, found.incomplete, found.beyond, found.spent, found.forecast) == (
         D("53.29"),
         True,

@@ -41,7 +41,7 @@ def test_a_creation_that_breaks_the_limit_is_kept_back_whole() -> None:
     (refusal,) = verdict.plan.refusals
     assert refusal.reason == Reason.OVER_BUDGET
     assert "CostBudget lab allows $80.00 a month and this would bring it to $107.58: $0.00 is there" in refusal.sentence
-    assert verdict.position == Position(kept=D("107.58"))
+    assert verdict.position == Position(kept=D("107.58"), more_storage=D("1.00"))
     assert f"penstock.dev/approve={verdict.plan.hash} " in refusal.sentence, "one hash for all of its steps"
 
 

@@ -62,7 +62,9 @@ class CostStatus(StatusModel):
     billed_at: Timestamp | None = None
     """When Cost Explorer was asked."""
     held: str | None = None
-    """What a plan that a CostBudget keeps back would add; a part of monthlyEstimate."""
+    """What a plan that a CostBudget keeps back, or that is not run, would add; a part of monthlyEstimate."""
+    held_storage: str | None = None
+    """The part of held that AWS bills by the gigabyte and month."""
     basis: str | None = None
     """Estimate, or Partial when something that is paid for is not in the sum; see missing."""
     breakdown: tuple[CostItem, ...] = ()

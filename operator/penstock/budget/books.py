@@ -33,7 +33,9 @@ RESOURCE: Final = Resource(meta.GROUP, meta.VERSION, "costbudgets")
 _PAGE = "500"
 # Seconds: what many objects changed at the same moment is summed up once.
 _SOON = 1.0
-_WORDS = {"True": True, "False": False}
+_ASIDE = frozenset(("held", "heldStorage"))
+# What a status names of AWS once something is there.
+_MADE = ("tableArn", "clusterArn")
 
 
 def _nobody(key: Key, delay: float) -> None:
@@ -94,6 +96,8 @@ class Books:
         rooms = list(self._rooms(key, obj))
         waits = [b for b, unlooked in rooms if unlooked]
         if waits and _costly(plan):
+            if money is not None:
+                self._put(key, before.asking(money), "")
             sentence = f"Waiting until all that CostBudget {waits[0].budget} covers has been looked at."
             steps = tuple(replace(s, when=When.LATER) if s.when is When.NOW else s for s in plan.steps)
             return replace(plan, steps=steps, waits=(Wait(Reason.PROGRESSING, sentence, 1.0), *plan.waits))
@@ -106,9 +110,9 @@ class Books:
         if key.kind not in self._costed:
             return report
         fields = dict(report.fields)
-        cost, kept = dict(fields.get("cost") or {}), self._kept(key)
-        if kept or "held" in cost:
-            cost = {k: v for k, v in cost.items() if k != "held"} | ({"held": f"{kept:.2f}"} if kept else {})
+        cost, aside = dict(fields.get("cost") or {}), self._aside(key)
+        if aside or _ASIDE & cost.keys():
+            cost = {k: v for k, v in cost.items() if k not in _ASIDE} | aside
             fields["cost"] = cost
         condition = self._condition(key, obj, cost)
         told = (*report.conditions, condition) if condition is not None else report.conditions
@@ -220,9 +224,11 @@ class Books:
         found = conditions.find((obj or {}).get("status") or {}, ConditionType.WITHIN_BUDGET) or {}
         return found.get("status") == "False"
 
-    def _kept(self, key: Key) -> Decimal:
-        found = self._positions.get(key)
-        return found.kept if found is not None else ZERO
+    def _aside(self, key: Key) -> dict[str, str]:
+        """What of the object's estimate it does not count for, as status.cost tells it."""
+        found = self._positions.get(key, Position())
+        amounts = {"held": found.kept or found.planned, "heldStorage": found.more_storage}
+        return {name: f"{amount:.2f}" for name, amount in amounts.items() if amount}
 
     def _held(self, namespace: str) -> list[Key]:
         return [k for k, p in self._positions.items() if k.namespace == namespace and self._sentences.get(k)]
@@ -270,18 +276,25 @@ class Books:
 
 def said(obj: Object) -> Position:
     """What an object counts for by its own words: its status, or the annotation that went with its finalizer when it was let through."""
-    metadata, cost = obj["metadata"], (obj.get("status") or {}).get("cost") or {}
+    metadata, status = obj["metadata"], obj.get("status") or {}
+    cost: Mapping[str, Any] = status.get("cost") or {}
+    through = meta.FINALIZER in (metadata.get("finalizers") or ())
+    begun = through or any(status.get(name) for name in _MADE)
     estimate, kept = _amount(cost.get("monthlyEstimate")), _amount(cost.get("held")) or ZERO
     spent, forecast = _amount(cost.get("monthToDate")), _amount(cost.get("forecast"))
     if estimate is not None:
+        if through and kept >= estimate:
+            # Nothing of it was let through when that was told; the finalizer came later.
+            kept = ZERO
         stored = sum(
             (_amount(i.get("monthly")) or ZERO for i in cost.get("breakdown") or () if i.get("unit") == GIGABYTE_MONTH),
             ZERO,
         )
+        more = (_amount(cost.get("heldStorage")) or ZERO) if kept else ZERO
         pace = _amount(cost.get("pace")) or ZERO
         return Position(
-            max(estimate - kept, ZERO),
-            stored if not kept else ZERO,
+            max(estimate - kept, ZERO) if begun else ZERO,
+            max(stored - more, ZERO) if begun else ZERO,
             kept,
             cost.get("basis") == "Partial",
             max(pace - estimate, ZERO),
@@ -289,7 +302,7 @@ def said(obj: Object) -> Position:
             forecast,
         )
     annotated = _amount((metadata.get("annotations") or {}).get(meta.MONTHLY_COST))
-    if annotated is not None and meta.FINALIZER in (metadata.get("finalizers") or ()):
+    if annotated is not None and through:
         return Position(annotated)
     return Position()
 

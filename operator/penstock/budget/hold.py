@@ -26,8 +26,9 @@ _RESUMES = ("StartDBCluster",)
 class Position:
     """What one object counts for, in US dollars a month.
 
-    monthly, storage: as it runs, or as it was let grow, whichever is more. kept: what a plan that is kept back would add. incomplete: something of it
-    has no known price. beyond: by how much its actual cost is above the estimate. spent, forecast: of this month; None when not known.
+    monthly, storage: as it runs, or as it was let grow, whichever is more. kept: what a plan that is kept back would add. planned: what a plan adds that
+    nobody has let through yet and nobody keeps back. more_storage: the part of both that is storage. incomplete: something of it has no known price.
+    beyond: by how much its actual cost is above the estimate. spent, forecast: of this month; None when not known.
     """
 
     monthly: Decimal = ZERO
@@ -37,11 +38,21 @@ class Position:
     beyond: Decimal = ZERO
     spent: Decimal | None = None
     forecast: Decimal | None = None
+    planned: Decimal = ZERO
+    more_storage: Decimal = ZERO
 
     @property
     def counted(self) -> Decimal:
         """What it counts for: the estimate, or the actual cost when that is more."""
         return self.monthly + self.beyond
+
+    def asking(self, money: Money) -> Position:
+        """The same with a plan that is not judged yet. money: what the object costs when it is carried out."""
+        if money.monthly is None:
+            return self
+        return replace(
+            self, planned=max(money.monthly - self.monthly, ZERO), more_storage=max(money.storage - self.storage, ZERO)
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,7 @@ def judge(subject: Subject, plan: Plan, money: Money, before: Position, rooms: S
     sentence = _why_not(plan, money, before, _Sums(target, runs, allowed, adds, position.beyond), rooms)
     if not sentence or _approved(subject, target):
         waits = not subject.acting and target > allowed
-        return Verdict(plan, as_before if waits else grown)
+        return Verdict(plan, as_before.asking(money) if waits else grown)
     steps, kept = _without(subject, plan.steps, runs, allowed, target)
     if not kept:
         return Verdict(plan, grown)
@@ -108,7 +119,8 @@ def judge(subject: Subject, plan: Plan, money: Money, before: Position, rooms: S
         f"{subject.command} penstock.dev/approve={token} --overwrite"
     )
     refusal = Refusal(Reason.OVER_BUDGET, sentence)
-    position = replace(as_before, kept=max(target - allowed, ZERO))
+    more = max(money.storage - before.storage, ZERO)
+    position = replace(as_before, kept=max(target - allowed, ZERO), more_storage=more)
     return Verdict(replace(plan, steps=steps, refusals=(refusal, *plan.refusals)), position, sentence)
 
 
