@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
@@ -37,6 +37,7 @@ class Api:
         self.version = 100
         self.lists: list[str] = []
         self.down = False
+        self.meanwhile: Callable[[], None] = lambda: None
 
     async def request(
         self, verb: str, resource: Resource, namespace: str, query: Mapping[str, str] | None = None
@@ -44,6 +45,8 @@ class Api:
         if self.down:
             raise KubeError(0, "Unreachable", "the API server cannot be reached")
         self.lists.append(resource.plural)
+        if resource is TABLES:
+            self.meanwhile()
         return {"metadata": {"resourceVersion": str(self.version)}, "items": self.objects[resource.plural]}
 
     def add(self, plural: str, name: str, spec: dict[str, Any], **about: Any) -> Object:
@@ -175,6 +178,37 @@ async def test_who_waited_for_others_to_be_looked_at_is_judged_like_anybody(api:
     assert (await other.asks(key, second)).waits
     await other.asks(Key("DynamoTable", "shop", "a"), first, new=False)
     assert held(await other.asks(key, second)), "in the next process too"
+
+
+async def test_nobody_waits_for_the_pass_of_what_this_process_let_through(api: Api) -> None:
+    budget(api)
+    desk = Desk(api)
+    first, second = (api.add("dynamotables", name, {}) for name in "ab")
+    one, two = desk.saw("dynamotables", first), desk.saw("dynamotables", second)
+
+    def begun() -> None:
+        api.version += 1
+        first["metadata"] |= {"finalizers": [meta.FINALIZER], "resourceVersion": str(api.version)}
+        desk.books.admit(one, first, FORTY, COSTS, new=True, acting=True)
+
+    # The first gets its finalizer while the second waits for the lists; then AWS takes its time with it.
+    api.meanwhile = begun
+    found = await desk.asks(two, second)
+    assert held(found)
+    assert not found.waits
+
+
+async def test_what_runs_already_counts_while_it_waits_for_others(api: Api) -> None:
+    # Both were enlarged when the process was killed: 40 of the 50 run, and no status tells it.
+    through = {"finalizers": [meta.FINALIZER], "annotations": {meta.MONTHLY_COST: "10.00"}}
+    told = {"tableArn": "arn:x", "cost": {"monthlyEstimate": "10.00"}}
+    tables = [api.add("dynamotables", name, {}, metadata=through, status=told) for name in "ab"]
+    budget(api)
+    desk = Desk(api)
+    keys = [desk.saw("dynamotables", table) for table in tables]
+    rest = Plan((Step("dynamodb", "UpdateTable", {}, "more units", cost_delta=D(10)),))
+    assert (await desk.asks(keys[0], tables[0], rest, Money(D(50), "Estimate"), new=False)).waits
+    assert desk.books.position(keys[0], tables[0]).counted == 40
 
 
 async def test_an_enlargement_that_waited_for_others_is_judged_too(api: Api) -> None:

@@ -85,7 +85,9 @@ class Books:
             await self._list(kind, resource, namespace)
         for kind in self._costed:
             for other, found in self._objects(kind, namespace):
-                if other not in self._looked and meta.FINALIZER in (found["metadata"].get("finalizers") or ()):
+                # What this process let through itself is known without a look, and its pass may be long.
+                known = other in self._looked or other in self._positions
+                if not known and meta.FINALIZER in (found["metadata"].get("finalizers") or ()):
                     self._unlooked.add(other)
         self._surveyed.add(namespace)
 
@@ -95,13 +97,13 @@ class Books:
         before = self.position(key, obj)
         rooms = list(self._rooms(key, obj))
         waits = [b for b, unlooked in rooms if unlooked]
+        subject = self._subject(key, obj, new=new, acting=acting)
         if waits and _costly(plan):
             if money is not None:
-                self._put(key, before.asking(money), "")
+                self._put(key, hold.unjudged(subject, plan, money, before), "")
             sentence = f"Waiting until all that CostBudget {waits[0].budget} covers has been looked at."
             steps = tuple(replace(s, when=When.LATER) if s.when is When.NOW else s for s in plan.steps)
             return replace(plan, steps=steps, waits=(Wait(Reason.PROGRESSING, sentence, 1.0), *plan.waits))
-        subject = self._subject(key, obj, new=new, acting=acting)
         verdict = hold.judge(subject, plan, money or Money(None, ""), before, [r for r, _ in rooms])
         self._put(key, verdict.position if money is not None else before, verdict.sentence)
         return verdict.plan

@@ -26,8 +26,8 @@ _RESUMES = ("StartDBCluster",)
 class Position:
     """What one object counts for, in US dollars a month.
 
-    monthly, storage: as it runs, or as it was let grow, whichever is more. kept: what a plan that is kept back would add. planned: what a plan adds that
-    nobody has let through yet and nobody keeps back. more_storage: the part of both that is storage. incomplete: something of it has no known price.
+    monthly, storage: as it runs, or as it was let grow, whichever is more. kept: what a plan that is kept back would add. planned: what one adds that
+    is neither let through yet nor kept back. more_storage: the part of both that is storage. incomplete: something of it has no known price.
     beyond: by how much its actual cost is above the estimate. spent, forecast: of this month; None when not known.
     """
 
@@ -122,6 +122,13 @@ def judge(subject: Subject, plan: Plan, money: Money, before: Position, rooms: S
     more = max(money.storage - before.storage, ZERO)
     position = replace(as_before, kept=max(target - allowed, ZERO), more_storage=more)
     return Verdict(replace(plan, steps=steps, refusals=(refusal, *plan.refusals)), position, sentence)
+
+
+def unjudged(subject: Subject, plan: Plan, money: Money, before: Position) -> Position:
+    """What the object counts for while its plan cannot be judged yet. Arguments as for judge()."""
+    adds = sum((s.cost_delta for s in plan.steps if s.cost_delta is not None), ZERO)
+    runs = ZERO if subject.new else _runs(money, before, adds)
+    return replace(before, monthly=max(before.monthly, runs)).asking(money)
 
 
 @dataclass(frozen=True)
