@@ -40,8 +40,12 @@ _CONNECTS: Final = 4.0
 _AT_ONCE: Final = 100
 # Seconds between two attempts while no write is taken: at first, after a minute, after ten.
 _RETRIES: Final = ((60.0, 0.2), (600.0, 1.0), (float("inf"), 10.0))
-# Seconds between two attempts to reach what never answered.
+# Seconds between two attempts to reach what never answered: half a second for a minute, for it may be in the middle of a failover, whose end is
+# to be seen when it comes; with many that do not answer after a restart so much more rarely that their attempts stay within two hundred a second.
 _UNREACHED: Final = (1.0, 60.0)
+_UNREACHED_FIRST: Final = 60.0
+_UNREACHED_PAUSE: Final = 0.5
+_UNREACHED_EACH: Final = 0.005
 _LAGS: Final = 2.0
 # A connection is made anew this often, and the other endpoints are asked half as often; with many databases more rarely, since each costs TLS.
 _RENEWED: Final = 30.0
@@ -144,6 +148,11 @@ class Prober:
     def renewed(self) -> float:
         """Seconds between two measured connects."""
         return max(_RENEWED, _RENEWED_EACH * len(self._databases))
+
+    @property
+    def patience(self) -> float:
+        """Seconds between two attempts to reach what has only begun not to answer."""
+        return max(_UNREACHED_PAUSE, _UNREACHED_EACH * len(self._databases))
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -402,6 +411,8 @@ class _Database:
             return self._pause_while_down(now)
         if now - self._failing_since >= 2:
             self._trouble(sentence)
+        if now - self._failing_since < _UNREACHED_FIRST:
+            return self.prober.patience * random.uniform(0.9, 1.1)
         self._delay = min(_UNREACHED[1], self._delay * 1.5)
         return self._delay * random.uniform(0.9, 1.1)
 
