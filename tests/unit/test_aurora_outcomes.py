@@ -64,6 +64,7 @@ class Life:
             serving=self.ledger.serving,
             uptime=self.ledger.uptime,
             lags=self.lags,
+            found_down=self.ledger.found_down,
         )
         obj = {"status": self.status}
         first = report(obj, desired, Outcome(observed, plan(desired, observed, self.now)), self.now)
@@ -161,6 +162,75 @@ def test_a_failover_that_does_not_end_is_stalled_after_its_limit_and_told_once()
     assert "does not end" in stalled[2]
     assert life.notes.count("FailoverStalled") == 1
     assert life.notes.count("FailoverStarted") == 1
+
+
+def restarted(life: Life) -> None:
+    """The operator was killed, and another process has begun."""
+    life.ledger, life.memory = Ledger(), Achieved()
+
+
+def test_an_outage_that_ends_while_the_operator_is_away_is_charged_by_the_next_one() -> None:
+    life = alive()
+    life.clock = 30
+    life.ledger.failure(29.5, 29.5, 30, life.now)
+    for clock in (30, 36, 44):
+        life.clock = clock
+        life.look()
+    stood = life.status["availability"]
+    assert (stood["downForSeconds"], stood["downSeconds"]) == (14.5, 14.5)
+    restarted(life)
+    life.clock = 55
+    life.look()
+    assert life.status["availability"] == stood, "nobody knows more yet"
+    life.clock = 56
+    life.ledger.success(56, life.now, ONE)
+    life.look()
+    over = life.status["availability"]
+    assert "downSince" not in over
+    assert over["downSeconds"] == 27, "the object has whole seconds, cut off"
+    assert over["budgetLeftSeconds"] == 259.2 - 27
+    life.clock = 60
+    life.ledger.success(60, life.now, ONE)
+    life.look()
+    restarted(life)
+    life.ledger.success(70, life.now, ONE)
+    life.clock = 70
+    life.look()
+    assert life.status["availability"]["downSeconds"] == 27, "once"
+
+
+def test_an_outage_that_goes_on_through_a_restart_counts_as_one() -> None:
+    life = alive()
+    life.clock = 30
+    life.ledger.failure(29.5, 29.5, 30, life.now)
+    for clock in (30, 36):
+        life.clock = clock
+        life.look()
+    restarted(life)
+    for clock in (50, 400, 800):
+        life.clock = clock
+        life.ledger.failure(clock - 1, None, clock, life.now)
+        life.look()
+        assert life.status["availability"]["downForSeconds"] == clock - 29
+    life.clock = 900
+    life.ledger.success(900, life.now, ONE)
+    life.look()
+    over = life.status["availability"]
+    assert (over["downSeconds"], "downSince" in over) == (871, False)
+
+
+def test_an_outage_of_what_nobody_asks_any_more_is_charged_as_far_as_it_was_seen() -> None:
+    life = alive()
+    life.clock = 30
+    life.ledger.failure(29.5, 29.5, 30, life.now)
+    for clock in (30, 36):
+        life.clock = clock
+        life.look()
+    restarted(life)
+    life.clock = 500
+    life.look(Picture(off="spec.probe.enabled is false."))
+    over = life.status["availability"]
+    assert (over["downSeconds"], "downSince" in over) == (6.5, False)
 
 
 def test_what_cannot_be_asked_says_why_and_changes_nothing_else() -> None:

@@ -57,6 +57,17 @@ def test_what_never_answered_is_not_down():
     (outage,) = ledger.outages
     assert outage.seconds == 120, "a failover that an earlier process saw begin may end with it"
     assert ledger.uptime.days == {}, "nobody is charged for it"
+    assert ledger.found_down == at(0)
+    ledger.failure(130, None, 131, at(131))
+    assert ledger.found_down == at(0), "later ones began with a success before"
+
+
+def test_what_lets_nobody_in_was_not_found_down():
+    ledger = Ledger()
+    ledger.failure(0, None, 1, at(1))
+    ledger.blind(2, at(2))
+    asked(ledger, 100)
+    assert ledger.found_down is None
 
 
 def test_a_database_that_lets_nobody_in_ends_an_outage_and_is_not_known_from_then_on():

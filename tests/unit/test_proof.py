@@ -68,18 +68,75 @@ def test_time_alone_is_written_ever_more_rarely():
     assert all(b - a >= 360 for a, b in pairwise(writes[5:]))
 
 
-def test_an_outage_that_lasts_is_told_once_and_taken_back_when_it_ends():
+def test_an_outage_that_lasts_is_told_each_time_it_has_doubled_and_taken_back_when_it_ends():
     seen = Uptime(since=NOW - timedelta(days=1))
     seen.add(NOW, 3600, down=False)
     told = kept(seen)
     assert kept(seen, told, NOW + timedelta(seconds=3), outage=outage(0)) == told
     lasting = kept(seen, told, NOW + timedelta(seconds=9), outage=outage(0))
-    assert lasting["downSince"] == "2026-11-28T12:00:00Z"
+    assert (lasting["downSince"], lasting["downForSeconds"]) == ("2026-11-28T12:00:00Z", 9)
+    assert (lasting["downSeconds"], lasting["budgetLeftSeconds"]) == (9, pytest.approx(250.2))
+    assert kept(seen, lasting, NOW + timedelta(seconds=17), outage=outage(0)) == lasting
+    longer = kept(seen, lasting, NOW + timedelta(seconds=19), outage=outage(0))
+    assert (longer["downForSeconds"], longer["days"]) == (19, told["days"])
     seen.add(NOW + timedelta(seconds=30), 30, down=True)
-    assert kept(seen, lasting, NOW + timedelta(seconds=30), outage=outage(0)) == lasting
-    over = kept(seen, lasting, NOW + timedelta(seconds=31))
-    assert "downSince" not in over
+    over = kept(seen, longer, NOW + timedelta(seconds=31))
+    assert not {"downSince", "downForSeconds"} & over.keys()
     assert over["downSeconds"] == 30
+
+
+def test_an_outage_that_lasts_for_hours_uses_the_budget_up_while_it_does_and_is_written_six_times_an_hour():
+    seen = Uptime(since=NOW - timedelta(days=1))
+    seen.add(NOW, 3600, down=False)
+    told = kept(seen)
+    writes, minute = 0, 0.0
+    while minute < 180:
+        now = NOW + timedelta(minutes=minute)
+        after = kept(seen, told, now, outage=outage(0))
+        writes += after != told
+        told = after
+        due = availability.again(told, outage(0), now)
+        assert due is not None
+        minute += due / 60
+    assert writes <= 25
+    assert told["budgetLeftSeconds"] < 259.2 - 3 * 3600 + 600
+    assert told["burnRate"] > 1
+
+
+@pytest.mark.parametrize(
+    ("first", "found_down", "failed_over", "charged"),
+    [
+        # The process after it found the database up, soon enough: it was down until then at most, and that counts.
+        (60, None, None, 60),
+        # AWS says when the failover was over.
+        (60, None, 42, 42),
+        # It was still down, and somebody saw its end.
+        (300, 70, None, 300),
+        (300, 70, 42, 300),
+        # Nobody asked for a day: only what was seen counts, and what was seen again.
+        (86400, None, None, 20),
+        (86400, 86000, None, 420),
+        # Nobody asks any more.
+        (None, None, None, 20),
+        # Clocks that were set back.
+        (-50, None, None, 20),
+    ],
+)
+def test_an_outage_whose_end_its_process_did_not_live_to_see_is_charged(first, found_down, failed_over, charged):
+    def at(seconds: int | None) -> datetime | None:
+        return None if seconds is None else NOW + timedelta(seconds=seconds)
+
+    told = {"downSince": "2026-11-28T12:00:00Z", "downForSeconds": 20}
+    left = availability.left(told)
+    assert left is not None
+    assert availability.settled(left, at(first), at(found_down), at(failed_over)).total_seconds() == charged
+
+
+@pytest.mark.parametrize(
+    "status", [{}, {"downSince": None}, {"downSince": "now"}, {"downSince": 3, "downForSeconds": "x"}]
+)
+def test_a_status_that_tells_of_no_outage_leaves_none(status):
+    assert availability.left(status) is None
 
 
 def test_what_is_older_than_the_window_is_forgiven_and_no_more_than_31_days_are_kept():

@@ -265,6 +265,8 @@ class Availability(StatusModel):
     """When the probe first reached the database."""
     down_since: Timestamp | None = None
     """Since when no write is taken; absent while the database serves."""
+    down_for_seconds: float | None = None
+    """How long that was seen to last, written each time it has doubled: what is known of it should nobody see its end."""
     days: tuple[AvailabilityDay, ...] = ()
     """What it is made of, at most 31 days."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api import meta
@@ -18,13 +19,16 @@ from penstock.engine import conditions
 from penstock.engine.conditions import Condition
 from penstock.engine.events import Note
 from penstock.engine.kind import Object, Report
-from penstock.postgres.record import Days, Picture
+from penstock.postgres.record import Days, Outage, Picture, Uptime
 from penstock.proof import availability, objectives
+from penstock.proof.availability import Left
 from penstock.proof.drillbook import DrillResult
 from penstock.proof.objectives import Damper, Measured, Shape
 
 # Seconds until the next look while a failover goes on: what ends it may be told by nobody.
 _SOON = 2.0
+# So far apart the failover and the outage that it was may be told to begin.
+_SAME = timedelta(seconds=10)
 # A request to fail over that came to nothing is forgotten after this.
 _ASKED = 900.0
 PASSED = "Passed"
@@ -38,13 +42,14 @@ _USUAL_LAG = 300.0
 class Achieved:
     """What one process remembers of one cluster's outcomes.
 
-    base: the days of availability that stood on the object when it was first seen. begun: when it was first looked at. sighted: when AWS was last
-    read with the writer that the object names. counted: the failovers that the metrics have. shown: the lags that stand on the object. availability:
-    whether it stands there.
+    base: the days of availability that stood on the object when it was first seen. left: the outage that stood there as lasting. begun: when it was
+    first looked at. sighted: when AWS was last read with the writer that the object names. counted: the failovers that the metrics have. shown: the
+    lags that stand on the object. availability: whether it stands there.
     """
 
     damper: Damper = field(default_factory=Damper)
     base: Days | None = None
+    left: Left | None = None
     begun: datetime | None = None
     sighted: datetime | None = None
     counted: set[tuple[datetime, str]] = field(default_factory=set)
@@ -74,7 +79,8 @@ def added(
     if cluster is None or report.fields.get("resourceId") != cluster.resource_id:
         return _before_it_is_made(report, status, desired, observed), ()
     if memory.base is None:
-        memory.base = availability.days_of(status.get("availability") or {})
+        stood = status.get("availability") or {}
+        memory.base, memory.left = availability.days_of(stood), availability.left(stood)
     if memory.begun is None:
         memory.begun = seen.now
     before = failovers.known(desired.status.failovers)
@@ -82,6 +88,7 @@ def added(
     after = failovers.record(before, evidence, seen.now)
     if cluster.writer and cluster.writer == evidence.previous:
         memory.sighted = evidence.read_at
+    _settle(memory, seen.picture, after)
     fields = dict(report.fields)
     _put(fields, "failovers", failovers.as_status(after))
     _put(fields, "failoverAsked", _request(status, desired, after, seen.now))
@@ -117,7 +124,7 @@ def added(
             found,
             fields=fields,
             notes=(*notes, *extra),
-            again=min(found.again, _SOON) if failovers.lasting(after) is not None else found.again,
+            again=min(found.again, *_again(fields, memory, seen, after)),
             annotations={meta.LAST_FAILOVER: annotation} if annotation else {},
         ),
         failovers.finished_since(before, after),
@@ -133,13 +140,42 @@ def _kept(
         status.get("availability") or {},
         memory.base or {},
         picture.uptime,
-        picture.lasting,
+        _lasts(memory, picture),
         share,
         seen.now,
         anyhow=anyhow,
     )
     memory.availability = found is not None
     return found
+
+
+def _again(fields: Mapping[str, Any], memory: Achieved, seen: Seen, after: Sequence[Failover]) -> tuple[float, ...]:
+    """Seconds until there may be more to tell; infinite for nothing."""
+    more = availability.again(fields.get("availability") or {}, _lasts(memory, seen.picture), seen.now)
+    return _SOON if failovers.lasting(after) is not None else math.inf, more if more is not None else math.inf
+
+
+def _lasts(memory: Achieved, picture: Picture) -> Outage | None:
+    """The outage that lasts: as the probe sees it, or as a process before this one saw it begin."""
+    if picture.lasting is not None or memory.left is None:
+        return picture.lasting
+    return memory.left.seen(picture.found_down)
+
+
+def _settle(memory: Achieved, picture: Picture, after: Sequence[Failover]) -> None:
+    """Charge the outage that a process before this one left behind, once its end is known or nobody asks for it any more."""
+    left, first = memory.left, picture.uptime.since
+    if left is None:
+        return
+    if not picture.off and (first is None or (failovers.lasting(after) is not None and picture.lasting is None)):
+        # Whoever closes the failover knows better how long it was.
+        return
+    ended = [f.finished for f in after if f.finished is not None and abs(f.started - left.since) <= _SAME]
+    lasted = availability.settled(left, first, picture.found_down, ended[0] if ended else None)
+    charged = Uptime()
+    charged.add(left.since + lasted, lasted.total_seconds(), down=True)
+    memory.base = availability.together(memory.base or {}, charged.days, left.since + lasted)
+    memory.left = None
 
 
 def _before_it_is_made(report: Report, status: Mapping[str, Any], desired: Desired, observed: Observed) -> Report:

@@ -269,6 +269,7 @@ class _Database:
             query=_p95(self.queries, 10),
             deaf=frozenset(self.deaf),
             lag_problem=self.lag_problem,
+            found_down=self.ledger.found_down,
         )
 
     # The writer endpoint.

@@ -82,7 +82,8 @@ class Picture:
     one perhaps lasting. serving: the instance that takes writes there, as it calls itself; '' for none. claimed: the instance that takes writes at
     its own endpoint. lags: seconds that each reader is behind, what 95 % of the last minute's measurements are within. connect, query: the same of
     the times to connect to the writer endpoint, and of a query's round trip. deaf: instances that do not answer at their own
-    endpoints. lag_problem: why lags cannot be measured though all else can, a sentence; ''.
+    endpoints. lag_problem: why lags cannot be measured though all else can, a sentence; ''. found_down: when this process first asked in vain, where
+    that was before its first success.
     """
 
     off: str = ""
@@ -97,6 +98,7 @@ class Picture:
     query: float | None = None
     deaf: frozenset[str] = frozenset()
     lag_problem: str = ""
+    found_down: datetime | None = None
 
     @property
     def lasting(self) -> Outage | None:
@@ -108,7 +110,7 @@ _KEPT: Final = 20
 
 
 class Ledger:
-    """What asking one writer endpoint came to: from single answers to outages and uptime.
+    """What asking one writer endpoint came to: from single answers to outages and uptime. found_down: as Picture's.
 
     Moments come twice: as seconds of a clock that nobody sets, which lengths are taken from, and as the time of day, which is only told. A success is
     an answer of an instance that takes writes.
@@ -117,6 +119,7 @@ class Ledger:
     def __init__(self) -> None:
         self.uptime = Uptime()
         self.serving = ""
+        self.found_down: datetime | None = None
         self._outages: deque[Outage] = deque(maxlen=_KEPT)
         self._lasting: Outage | None = None
         self._began = 0.0
@@ -164,6 +167,8 @@ class Ledger:
             return False
         if self._good is None:
             self._failing = self._failing or (noticed, time - timedelta(seconds=moment - noticed))
+            if not self.reached:
+                self.found_down = self._failing[1]
             return False
         began = self._good if cut is None else max(self._good, cut)
         self._began = began
@@ -181,6 +186,8 @@ class Ledger:
             self._end(moment, time, "")
         elif self._good is not None:
             self.uptime.add(time, max(0.0, moment - self._good), down=False)
+        if not self.reached:
+            self.found_down = None
         self._good, self._failing, self.serving = None, None, ""
         return ended
 
