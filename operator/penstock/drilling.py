@@ -16,14 +16,15 @@ from penstock.postgres.login import Login
 
 
 class DrilledClusters:
-    """Clusters for drills (penstock.drill.clusters). stored: an object as the watch last told it. ca_file: as in Login."""
+    """Clusters for drills (penstock.drill.clusters). stored: an object as the watch last told it. kube: None where there is no cluster to ask for
+    what is not stored. ca_file: as in Login."""
 
     def __init__(
         self,
         stored: Callable[[Key], Object | None],
         clusters: AuroraClusters,
         credentials: CredentialReader,
-        kube: Kube,
+        kube: Kube | None,
         ca_file: str = "",
     ) -> None:
         self._stored = stored
@@ -54,6 +55,8 @@ class DrilledClusters:
 
     async def _asked(self, key: Key) -> Object | None:
         """From the API server itself: just after the start the watch has not told of everything, and a cluster that is gone takes its runs along."""
+        if self._kube is None:
+            return None
         try:
             found = await self._kube.request("GET", RESOURCE, key.namespace, key.name)
         except KubeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,12 +14,20 @@ from rich.console import Console
 from rich.text import Text
 
 from penstock.api.conditions import Reason
+from penstock.api.costbudget import CostBudget
 from penstock.api.model import Problem
+from penstock.api.parsing import parse_as
 from penstock.aurora import kind as aurora
+from penstock.aurora.credentials import CredentialReader
 from penstock.aws.account import Account
+from penstock.budget import books
+from penstock.drill import kind as drill
+from penstock.drill.plan import outlook
+from penstock.drilling import DrilledClusters
 from penstock.dynamo import kind as dynamo
+from penstock.engine import conditions
 from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.kind import Invalid, Kind, Look, Object
+from penstock.engine.kind import Invalid, Key, Kind, Look, Object
 from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.plan import Effect, Plan, Step, When, monthly_delta
 from penstock.manifests import manifests
@@ -27,7 +36,7 @@ NOTHING, FAILED, CHANGES = 0, 1, 2
 _SIGN = {Effect.IMMEDIATE: ("~", "yellow"), Effect.REPLACE: ("±", "magenta"), Effect.DESTROY: ("-", "red")}
 # Of an object that is in no cluster, or whose cluster does not answer.
 _NO_UID = "00000000-0000-0000-0000-000000000000"
-_KINDS = (dynamo.NAME, aurora.NAME)
+_KINDS = (dynamo.NAME, aurora.NAME, drill.NAME, books.NAME)
 _MADE = ("Create", "Restore")
 
 
@@ -36,23 +45,32 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
     console = Console(highlight=False, soft_wrap=True)
     kube = await _cluster()
     account = Account(region)
-    kinds = _kinds(account, kube)
+    given = list(manifests(files, _KINDS))
     results: list[dict[str, Any]] = []
     code = NOTHING
     try:
-        for source, manifest in manifests(files, _KINDS):
+        kinds = _kinds(account, kube, await _declared(kube, given, namespace))
+        for source, manifest in given:
             if isinstance(manifest, Problem):
                 results.append({"object": source, "problems": [str(manifest)]})
                 continue
             name = (
                 f"{manifest['kind']}/{manifest['metadata'].get('namespace', namespace)}/{manifest['metadata']['name']}"
             )
-            kind = kinds[manifest["kind"]]
             try:
+                if manifest["kind"] == books.NAME:
+                    results.append({"object": name, "plan": _budget(manifest, namespace)})
+                    continue
+                kind = kinds[manifest["kind"]]
                 obj = await _as_object(kube, kind.resource, manifest, namespace)
                 desired = kind.desired(obj)
                 observed = await kind.observe(desired, Look(only=True))
-                plan = kind.plan(desired, observed, datetime.now(UTC))
+                now = datetime.now(UTC)
+                plan = (
+                    _drill(kind, desired, observed, now, reached=kube is not None)
+                    if kind.name == drill.NAME
+                    else kind.plan(desired, observed, now)
+                )
                 results.append({"object": name, "plan": plan})
             except Invalid as invalid:
                 results.append({"object": name, "problems": [str(p) for p in invalid.problems]})
@@ -80,11 +98,53 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
     return code
 
 
-def _kinds(account: Account, kube: Kube | None) -> dict[str, Kind[Any, Any]]:
+def _kinds(account: Account, kube: Kube | None, declared: dict[Key, Object]) -> dict[str, Kind[Any, Any]]:
+    """declared: the clusters of the manifests, which a drill of the same manifests is about."""
     tables, clusters = dynamo.DynamoTables(account, "preview"), aurora.AuroraClusters(account, "preview", kube)
     tables.look_always()
     clusters.look_always()
-    return {tables.name: tables, clusters.name: clusters}
+    drilled = DrilledClusters(declared.get, clusters, CredentialReader(account, kube), kube)
+    drills = drill.FailoverDrills(account, drilled, clusters.drills, kube)
+    return {tables.name: tables, clusters.name: clusters, drills.name: drills}
+
+
+async def _declared(
+    kube: Kube | None, given: Sequence[tuple[str, Object | Problem]], namespace: str
+) -> dict[Key, Object]:
+    """The clusters of the manifests as if they were applied."""
+    found = {}
+    for _, manifest in given:
+        if isinstance(manifest, Problem) or manifest["kind"] != aurora.NAME:
+            continue
+        key = Key(aurora.NAME, str(manifest["metadata"].get("namespace", namespace)), str(manifest["metadata"]["name"]))
+        try:
+            found[key] = await _as_object(kube, aurora.RESOURCE, manifest, namespace)
+        except Trouble:
+            # It is told where that cluster itself is planned.
+            continue
+    return found
+
+
+def _drill(kind: Kind[Any, Any], desired: Any, observed: Any, now: datetime, *, reached: bool) -> Plan:
+    """What a drill would do. It costs nothing that an estimate knows of. reached: whether a cluster answers for what the manifests do not hold."""
+    if observed.subject is None and not reached:
+        sentence = f"What it would do is not known: no Kubernetes cluster answers, and the manifests hold no AuroraCluster {desired.cluster}."
+        return Plan(notes=(sentence,))
+    told = outlook(desired, observed, now)
+    if told:
+        return Plan(notes=told)
+    plan = kind.plan(desired, observed, now)
+    return replace(plan, steps=tuple(replace(step, cost_delta=Decimal(0)) for step in plan.steps))
+
+
+def _budget(manifest: Object, namespace: str) -> Plan:
+    """A budget makes nothing; whether it is written right can be said. Raises Invalid."""
+    found = parse_as(
+        CostBudget, {**manifest, "metadata": {"namespace": namespace, **manifest["metadata"]}, "status": {}}
+    )
+    if isinstance(found, list):
+        raise Invalid(found)
+    return Plan(notes=("A budget makes nothing in AWS; `penstock cost` shows what its objects cost.",))
 
 
 async def _cluster() -> Kube | None:
@@ -119,6 +179,7 @@ async def _as_object(kube: Kube | None, resource: Resource, manifest: Object, na
             "uid": known.get("uid", _NO_UID),
             "generation": known.get("generation", 0) + (0 if same else 1),
             **metadata,
+            "creationTimestamp": known.get("creationTimestamp") or conditions.timestamp(datetime.now(UTC)),
             "annotations": _annotations(known.get("annotations"), metadata.get("annotations")),
         },
         "status": live.get("status") or {},
@@ -135,7 +196,8 @@ def _annotations(known: Any, written: Any) -> Any:
 def _as_json(result: dict[str, Any]) -> dict[str, Any]:
     if "problems" in result:
         return result
-    return {"object": result["object"], "plan": result["plan"].as_status() or {}}
+    plan: Plan = result["plan"]
+    return {"object": result["object"], "plan": plan.as_status() or ({"notes": list(plan.notes)} if plan.notes else {})}
 
 
 def _print(console: Console, results: list[dict[str, Any]]) -> None:
@@ -148,7 +210,9 @@ def _print(console: Console, results: list[dict[str, Any]]) -> None:
             continue
         plan: Plan = result["plan"]
         if plan.empty:
-            console.print(Text("  = nothing to do: AWS is as the manifest says", style="green"))
+            of_aws = result["object"].startswith((dynamo.NAME, aurora.NAME))
+            quiet = "nothing to do: AWS is as the manifest says" if of_aws else "nothing to do now"
+            console.print(Text(f"  = {quiet}", style="green"))
         for step in plan.steps:
             _print_step(console, step, counts)
         for wait in plan.waits:

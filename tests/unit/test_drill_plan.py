@@ -14,7 +14,7 @@ from penstock.api.failoverdrill_status import Phase, Verdict
 from penstock.aws.rds import Member
 from penstock.drill import plan as planning
 from penstock.drill.guards import seconds, unmet
-from penstock.drill.plan import BEGIN, CLEAN, FAILOVER, INSPECT, RESERVE, STOP, plan
+from penstock.drill.plan import BEGIN, CLEAN, FAILOVER, INSPECT, RESERVE, STOP, outlook, plan
 
 
 def operations(*arguments: Any) -> list[str]:
@@ -196,3 +196,17 @@ def test_the_other_side_of_each_guard() -> None:
 def test_lengths_of_time_are_written_as_the_api_writes_them() -> None:
     told = [seconds(value) for value in (0.012, 0.9996, 7.3, 60, 90, 3600, 86400, 3661)]
     assert told == ["12ms", "1000ms", "7.3s", "1m", "1m30s", "1h", "24h", "1h1m1s"]
+
+
+def test_what_is_said_of_a_drill_that_begins_nothing_now() -> None:
+    run = {"run": {"uid": "r1", "phase": "Writing", "startedAt": "2026-11-01T04:00:00Z"}}
+    (running,) = outlook(desired(run), observed(), NOW)
+    assert "A run goes on since 2026-11-01 04:00:00 UTC (Writing)" in running
+    past = {"uid": "r1", "verdict": "Passed", "sentence": "Passed: fast.", "startedAt": "2026-11-01T04:00:00Z"}
+    (over,) = outlook(desired({"verdict": "Passed", "history": [past]}), observed(), NOW)
+    assert over.endswith("Passed: fast.")
+    weekly = desired(schedule="0 4 * * 0", target="shop-ledger-1")
+    coming, kept = outlook(weekly, observed(), NOW)
+    assert coming == "It runs next 2026-11-08 04:00 UTC."
+    assert "shop-ledger-1 is the writer" in kept
+    assert outlook(desired(), observed(), NOW) == ()

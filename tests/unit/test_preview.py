@@ -311,3 +311,73 @@ def test_a_wrong_cluster_is_a_sentence(tmp_path: Path) -> None:
     result = planned(tmp_path, wrong)
     assert result.exit_code == 1
     assert "spec.instances.readers: " in result.output
+
+
+def drill(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "FailoverDrill",
+        "metadata": {"name": name, "creationTimestamp": None},
+        "spec": {"clusterRef": {"name": "ledger"}, **spec},
+    }
+
+
+def test_a_drill_says_what_keeps_it_and_when_it_runs(tmp_path: Path) -> None:
+    cluster = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "AuroraCluster",
+        "metadata": {"name": "ledger"},
+        "spec": {"engine": {"type": "AuroraPostgreSQL", "version": "15.10"}, "instances": {"class": "db.t4g.medium"}},
+    }
+    result = planned(tmp_path, drill("now"), drill("weekly", schedule="10 5 * * 0"), cluster)
+    assert result.exit_code == 2, result.output
+    assert "… Cluster ledger is not there in AWS yet" in result.output
+    assert re.search(r"\? It runs next 20\d\d-\d\d-\d\d 05:10 UTC\.", result.output)
+    assert "? As things are now it would not begin then: Cluster ledger is not there" in result.output
+    no_traceback(result)
+
+
+def test_a_drill_of_a_cluster_that_nobody_can_be_asked_about_says_so(tmp_path: Path) -> None:
+    result = planned(tmp_path, drill("now"))
+    assert result.exit_code == 0, result.output
+    assert "no Kubernetes cluster answers, and the manifests hold no AuroraCluster ledger" in result.output
+    assert "AWS is as the manifest says" not in result.output
+    told = json.loads(planned(tmp_path, drill("now"), options=("-o", "json")).output)
+    assert "ledger" in told[0]["plan"]["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (drill("bad", load={"writers": 99}), "spec.load.writers: must be from 1 to 32"),
+        (drill("bad", schedule="0 4 31 2 *"), "is no time that comes"),
+        (
+            {
+                "apiVersion": "penstock.dev/v1alpha1",
+                "kind": "CostBudget",
+                "metadata": {"name": "lab"},
+                "spec": {"monthlyLimit": "-2"},
+            },
+            "spec.monthlyLimit: must be",
+        ),
+    ],
+)
+def test_a_drill_or_a_budget_that_is_wrong_is_a_sentence_and_exits_1(
+    tmp_path: Path, document: dict[str, Any], words: str
+) -> None:
+    result = planned(tmp_path, document)
+    assert result.exit_code == 1
+    assert words in result.output
+    no_traceback(result)
+
+
+def test_a_budget_is_nothing_in_aws(tmp_path: Path) -> None:
+    budget = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "CostBudget",
+        "metadata": {"name": "lab"},
+        "spec": {"monthlyLimit": "80"},
+    }
+    result = planned(tmp_path, budget)
+    assert result.exit_code == 0
+    assert "A budget makes nothing in AWS" in result.output

@@ -55,6 +55,26 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     return Plan(steps=_beginning(desired, observed, due, now))
 
 
+def outlook(desired: Desired, observed: Observed, now: datetime) -> tuple[str, ...]:
+    """What is to be said of a drill that begins nothing now, a sentence each: that it runs, has run, or when it does and what would keep it."""
+    status, run = desired.status, desired.status.run
+    if run is not None:
+        return (
+            f"A run goes on since {run.started_at:%Y-%m-%d %H:%M:%S} UTC ({run.phase}); an edit counts from the next run on.",
+        )
+    coming = timing.following(desired, now)
+    if coming is not None:
+        kept = tuple(
+            f"As things are now it would not begin then: {u.sentence}" for u in guards.unmet(desired, observed, now)
+        )
+        return (f"It runs next {coming:%Y-%m-%d %H:%M} UTC.", *kept)
+    if timing.due(desired, now) is None and status.history:
+        return (
+            f"It has run and does not run again; make another FailoverDrill for another run. {status.history[0].sentence}",
+        )
+    return ()
+
+
 def _beginning(desired: Desired, observed: Observed, due: Due, now: datetime) -> tuple[Step, ...]:
     spec, name = desired.spec, desired.cluster
     what = (
