@@ -485,3 +485,14 @@ def test_provisioned_tables_tell_their_units_and_decreases() -> None:
     assert operator.status["mode"] == "Provisioned"
     assert operator.status["capacityDecreasesLeft"] == 4
     assert operator.status["observed"] | {"readUnits": 5, "writeUnits": 4} == operator.status["observed"]
+
+
+def test_objectives_that_nobody_measures_are_told_as_such() -> None:
+    operator = settled({"objectives": {"readP95": "9ms", "writeP95": "9ms"}})
+    status, reason, sentence = said(report_of(operator))["ObjectivesMet"]
+    assert (status, reason) == (None, "NotMeasured")
+    assert "objectives.readP95 and objectives.writeP95 are not measured" in sentence
+    one = said(report_of(settled({"objectives": {"readP95": "9ms"}})))["ObjectivesMet"][2]
+    assert "objectives.readP95 is not measured" in one
+    assert "ObjectivesMet" not in said(report_of(settled({"objectives": {}})))
+    assert "ObjectivesMet" not in said(report_of(settled()))

@@ -137,6 +137,7 @@ class Reason(StrEnum):
     OBJECTIVE_UNREACHABLE = "ObjectiveUnreachable"
     MEASURING = "Measuring"
     PROBE_FAILING = "ProbeFailing"
+    NOT_MEASURED = "NotMeasured"
 
     UNKNOWN = "Unknown"
 

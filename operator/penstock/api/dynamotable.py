@@ -277,7 +277,7 @@ class RestoreFrom(ApiModel):
 
 
 class Objectives(ApiModel):
-    """What the table must achieve, as its users see it."""
+    """What the table must achieve, as its users see it. Penstock does not measure it; the condition ObjectivesMet says so."""
 
     read_p95: Duration | None = Field(default=None, alias="readP95")
     """95 % of the reads are answered within this time."""

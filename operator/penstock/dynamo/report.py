@@ -50,8 +50,25 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
         reconciling(plan, trouble),
         stalled(plan, trouble),
         *_recoverable(desired, status, observed, ours, now),
+        *_objectives(desired),
     )
     return Report(told, fields, notes(status, state, plan, trouble), again)
+
+
+def _objectives(desired: Desired) -> tuple[Condition, ...]:
+    """ObjectivesMet: latencies of tables are objectives that nobody measures, and the object must not pass for one that was judged."""
+    wanted = desired.spec.objectives
+    named = (
+        [] if wanted is None else [n for n, v in (("readP95", wanted.read_p95), ("writeP95", wanted.write_p95)) if v]
+    )
+    if not named or desired.absent:
+        return ()
+    verb, they = ("are", "they are") if len(named) > 1 else ("is", "it is")
+    sentence = (
+        f"objectives.{' and objectives.'.join(named)} {verb} not measured by Penstock, so nobody says whether {they} reached: "
+        "see SuccessfulRequestLatency of the table in CloudWatch."
+    )
+    return (Condition(ConditionType.OBJECTIVES_MET, None, Reason.NOT_MEASURED, sentence),)
 
 
 def _ours(desired: Desired, observed: Observed) -> bool:
