@@ -36,6 +36,7 @@ class Life:
     clock: float = 0.0
     status: dict[str, Any] = field(default_factory=dict)
     lags: dict[str, float] = field(default_factory=lambda: {TWO: 0.01})
+    connect: float | None = 0.012
     notes: list[str] = field(default_factory=list)
     writes: int = 0
     begin: datetime = field(init=False)
@@ -65,6 +66,7 @@ class Life:
             uptime=self.ledger.uptime,
             lags=self.lags,
             found_down=self.ledger.found_down,
+            connect=self.connect,
         )
         obj = {"status": self.status}
         first = report(obj, desired, Outcome(observed, plan(desired, observed, self.now)), self.now)
@@ -162,6 +164,26 @@ def test_a_failover_that_does_not_end_is_stalled_after_its_limit_and_told_once()
     assert "does not end" in stalled[2]
     assert life.notes.count("FailoverStalled") == 1
     assert life.notes.count("FailoverStarted") == 1
+
+
+def test_the_time_to_connect_is_told_without_an_objective_and_only_when_it_is_another_order() -> None:
+    life = alive()
+    assert life.status["connect"] == "12ms"
+    writes = life.writes
+    for life.connect in (0.02, 0.09, 0.005, None):
+        life.clock += 2
+        life.look()
+    assert (life.writes, life.status["connect"]) == (writes, "12ms")
+    life.connect = 0.4
+    life.look()
+    assert (life.writes, life.status["connect"]) == (writes + 1, "400ms")
+    restarted(life)
+    life.ledger.success(life.clock, life.now, ONE)
+    life.connect = 0.3
+    life.look()
+    assert life.status["connect"] == "400ms", "a restart alone writes nothing"
+    life.look(Picture(off="spec.probe.enabled is false."))
+    assert "connect" not in life.status
 
 
 def restarted(life: Life) -> None:

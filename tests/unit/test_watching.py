@@ -262,3 +262,8 @@ def test_a_run_without_figures_has_a_page_without_a_picture() -> None:
 def test_a_drill_without_a_report_says_so(status: dict[str, Any], words: str) -> None:
     with pytest.raises(click.ClickException, match=words):
         page(obj(**status), "html")
+
+
+def test_the_time_to_connect_is_there_without_an_objective() -> None:
+    (line,) = lines([cluster(connect="12ms", objectives=[{"name": "availability", "observed": "100"}])], [], NOW)
+    assert line.connect == "12ms"

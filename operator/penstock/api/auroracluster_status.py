@@ -331,6 +331,8 @@ class AuroraClusterStatus(StatusModel):
     """Readers that serve, of those that are wanted: "1/1"."""
     lag: str | None = None
     """How far the slowest reader is behind, for people: "12ms"."""
+    connect: str | None = None
+    """How long it takes the probe to connect to the writer endpoint, for people: "12ms". Written when that has become another order."""
     restorable: Restorable | None = None
     """The window of point-in-time recovery."""
     pending: dict[str, str] | None = None

@@ -44,12 +44,13 @@ class Achieved:
 
     base: the days of availability that stood on the object when it was first seen. left: the outage that stood there as lasting. begun: when it was
     first looked at. sighted: when AWS was last read with the writer that the object names. counted: the failovers that the metrics have. shown: the
-    lags that stand on the object. availability: whether it stands there.
+    lags that stand on the object. availability: whether it stands there. connect: the time to connect that stands there, in seconds.
     """
 
     damper: Damper = field(default_factory=Damper)
     base: Days | None = None
     left: Left | None = None
+    connect: float | None = None
     begun: datetime | None = None
     sighted: datetime | None = None
     counted: set[tuple[datetime, str]] = field(default_factory=set)
@@ -100,6 +101,7 @@ def added(
         if anyhow and all(fields.get(k) == status.get(k) for k in {*fields, *status} - _BESIDE):
             break
         kept = _kept(status, desired, seen, memory, anyhow=anyhow)
+        _put(fields, "connect", _connect(seen.picture, status, memory, anyhow=anyhow))
         _put(fields, "availability", kept)
         measured = _measured(observed, cluster, seen, kept or {}, after)
         told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
@@ -290,6 +292,22 @@ def _probe(desired: Desired, picture: Picture, status: Mapping[str, Any]) -> dic
     # Asked and not answered yet: what was the case before it was asked is no longer.
     known = status.get("probe")
     return dict(known) if known and known.get("state") != "Off" else None
+
+
+def _connect(picture: Picture, status: Mapping[str, Any], memory: Achieved, *, anyhow: bool) -> str:
+    """How long it takes to connect: what stands there, unless it is another order by now, or the object is written in any case."""
+    stood, figure = str(status.get("connect") or ""), picture.connect
+    if picture.off or picture.problem:
+        return ""
+    if figure is None or not (stood or anyhow or memory.availability):
+        # The first one goes along with the first of the error budget.
+        return stood
+    # What a process before this one wrote stands until this one has measured often enough to know better.
+    if stood and not anyhow and (memory.connect is None or not objectives.much(memory.connect, figure)):
+        memory.connect = figure if memory.connect is None else memory.connect
+        return stood
+    memory.connect = figure
+    return objectives.seconds(figure)
 
 
 def _lags(fields: dict[str, Any], seen: Seen, memory: Achieved, desired: Desired) -> None:

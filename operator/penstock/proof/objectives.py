@@ -312,12 +312,17 @@ class Damper:
         return before is None or moved(before, figure, met, now)
 
 
+def much(was: float, figure: float) -> bool:
+    """Whether a figure in seconds is another order than it was."""
+    return max(figure, was) / max(min(figure, was), 0.005) >= 3 and abs(figure - was) >= _MUCH
+
+
 def moved(before: tuple[float, bool | None, float], figure: float, met: bool | None, now: float) -> bool:
     """Whether a figure differs from the one that was told by so much that it is worth a write."""
     was, was_met, at = before
     if met is not was_met:
         return True
     apart, ratio = abs(figure - was), max(figure, was) / max(min(figure, was), 0.005)
-    if ratio >= 3 and apart >= _MUCH:
+    if much(was, figure):
         return now - at >= (_QUICK if figure > was else _SLOW)
     return ratio >= 1.5 and apart >= _LITTLE and now - at >= _RARE

@@ -94,6 +94,7 @@ def _line(obj: Mapping[str, Any], drill: Mapping[str, Any] | None, now: datetime
     objectives = [o for o in status.get("objectives") or () if isinstance(o, Mapping)]
     missed = [str(o.get("name")) for o in objectives if o.get("met") is False]
     connect = next((str(o.get("observed") or "") for o in objectives if o.get("name") == "connect"), "")
+    connect = connect or str(status.get("connect") or "")
     cost, monthly = _cost(obj)
     lag = str(status.get("lag") or "")
     return Line(
