@@ -230,6 +230,39 @@ def test_an_operator_that_was_killed_in_the_middle_ends_the_same_record():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
+def test_the_end_waits_for_a_probe_that_has_only_begun_to_ask():
+    obj = Object()
+    obj.look(0, "a", trying=True)
+    events = (started(10, "b"), completed(11.5, "b"))
+    (found,) = obj.look(13, "b", trying=True, events=events)
+    assert found.finished is None
+    outage = felt(10.2, 15.3, before="", after="b")
+    (found,) = obj.look(16, "b", probed=True, serving="b", outages=(outage,), events=events)
+    assert (found.outage, found.measured_by, found.finished) == (pytest.approx(5.1), MeasuredBy.PROBE, at(15.3))
+    # Who reaches it never does not wait for ever.
+    events += (started(100, "a"), completed(101, "a"))
+    assert obj.look(105, "a", trying=True, events=events)[0].finished is None
+    assert obj.look(117, "a", trying=True, events=events)[0].outage == 1.0
+    assert obj.notes == ["FailoverStarted", "FailoverFinished"] * 2
+
+
+def test_what_the_probe_felt_of_one_whose_end_was_told_before_is_not_the_next_ones():
+    obj = Object()
+    obj.look(0, "a")
+    events = (started(10, "b"), completed(11.5, "b"))
+    (found,) = obj.look(13, "b", events=events)
+    assert (found.outage, found.measured_by) == (1.5, MeasuredBy.EVENTS)
+    outages = (felt(10.2, 15.3, before="", after="b"),)
+    (found,) = obj.look(16, "b", probed=True, serving="b", outages=outages, events=events)
+    assert (found.outage, found.measured_by, found.finished) == (pytest.approx(5.1), MeasuredBy.PROBE, at(15.3))
+    obj.look(22, "b", state="failing-over", probed=True, outages=(*outages, felt(20, None, before="b")), events=events)
+    events += (started(25, "a"), completed(26, "a"))
+    outages += (felt(20, 29, before="b", after="a"),)
+    second, first = obj.look(30, "a", probed=True, serving="a", outages=outages, events=events)
+    assert (first.outage, second.outage) == (pytest.approx(5.1), pytest.approx(9))
+    assert (second.started, second.cause) == (at(20), Cause.AWS)
+
+
 def test_the_time_until_anybody_was_cut_off_is_no_outage():
     obj = Object()
     obj.look(0, "a", probed=True, serving="a", begun=at(0))

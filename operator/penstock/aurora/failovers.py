@@ -32,6 +32,8 @@ _SKEW = timedelta(seconds=2)
 _NEAR = timedelta(seconds=60)
 # What is cut so soon after AWS told the end still belongs to it.
 _BLIP = timedelta(seconds=5)
+# For so long the end of a failover waits for a probe that has not reached the database yet.
+_TRIED = timedelta(seconds=15)
 # AWS needs longer than this to notice that a writer is lost; whoever was served until then was failed over on request.
 _NOTICES = timedelta(seconds=0.9)
 _BEFORE = timedelta(seconds=0.1)
@@ -87,9 +89,9 @@ class Evidence:
     writer, state: of the describe answer, whose read began at read_at. previous: the writer that the object names; '' before the first. since: what
     is older is nobody's business (when the object was made). events: of cluster and instances. outages: of the writer endpoint, oldest first, the
     last one perhaps lasting. serving: who answers there as the writer now; '' when nobody does or nobody asks. claimed: the instance that answers as
-    a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. begun: when this process looked at the cluster
-    first. sighted: when it last saw the previous writer described as it, None when it did not. zone_lost: everything that is known in the zone of the
-    previous writer is down.
+    a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. trying: whether it has only begun to be asked, and
+    may answer any moment. begun: when this process looked at the cluster first. sighted: when it last saw the previous writer described as it, None
+    when it did not. zone_lost: everything that is known in the zone of the previous writer is down.
     """
 
     writer: str
@@ -102,6 +104,7 @@ class Evidence:
     serving: str = ""
     claimed: str = ""
     probed: bool = False
+    trying: bool = False
     begun: datetime | None = None
     sighted: datetime | None = None
     asked: Asked | None = None
@@ -441,6 +444,9 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
             return told or completion is not None or now - max([looked, *felt]) >= _EXPLAINS
         # Who cannot reach it need not keep it open for ever.
         return completion is not None and now - completion > LIMIT
+    if evidence.trying and (completion is None or now - completion < _TRIED):
+        # The writer endpoint leads to the new writer seconds after AWS has made it one.
+        return False
     return completion is not None or now - looked >= SETTLES
 
 
@@ -496,6 +502,8 @@ def _refined(failover: Failover, newest: datetime | None, evidence: Evidence, no
         if start is not None and completion is not None and completion >= start.time:
             seconds = (completion - start.time).total_seconds()
             failover = replace(failover, outage=seconds, measured_by=MeasuredBy.EVENTS)
+    if failover.finished is not None and failover.measured_by is not MeasuredBy.PROBE and failover.to != failover.from_:
+        failover = _felt_after_all(failover, newest, evidence)
     if failover.cause in (Cause.UNKNOWN, Cause.AWS):
         found = _cause(failover, newest, evidence)
         if found is not Cause.UNKNOWN:
@@ -511,6 +519,17 @@ def _felt(opened: Failover, newest: datetime | None, evidence: Evidence) -> Fail
     if evidence.lasting is not None:
         return replace(opened, measured_by=MeasuredBy.PROBE)
     return replace(opened, measured_by=MeasuredBy.PROBE, outage=max(opened.outage or 0.0, sum(o.seconds for o in felt)))
+
+
+def _felt_after_all(over: Failover, newest: datetime | None, evidence: Evidence) -> Failover:
+    """One whose end was told before the probe reached the database: what it then felt is the better measure."""
+    assert over.finished is not None
+    felt = [o for o in _outages(over, newest, evidence) if o.ended is not None]
+    ends = [o.ended for o in felt if o.ended is not None]
+    if not ends:
+        return over
+    seconds = max(over.outage or 0.0, sum(o.seconds for o in felt))
+    return replace(over, finished=max([over.finished, *ends]), outage=seconds, measured_by=MeasuredBy.PROBE)
 
 
 def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> Cause:

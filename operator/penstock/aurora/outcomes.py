@@ -260,6 +260,7 @@ def _evidence(
         serving=picture.serving,
         claimed=picture.claimed,
         probed=picture.reached and not picture.off,
+        trying=picture.trying and not picture.off,
         begun=memory.begun,
         sighted=memory.sighted,
         asked=Asked(asked.by, asked.to or "", asked.requested_at) if asked is not None else None,

@@ -260,6 +260,7 @@ class _Database:
         return Picture(
             problem=self.problem,
             reached=self.ledger.reached,
+            trying=not self.ledger.reached and self._since_failing() < _UNREACHED_FIRST,
             outages=self.ledger.outages,
             serving=self.ledger.serving,
             claimed=self.claimed,
@@ -271,6 +272,10 @@ class _Database:
             lag_problem=self.lag_problem,
             found_down=self.ledger.found_down,
         )
+
+    def _since_failing(self) -> float:
+        """Seconds for which no attempt has come to anything; 0 when none has failed."""
+        return asyncio.get_running_loop().time() - self._failing_since if self._failing_since is not None else 0.0
 
     # The writer endpoint.
 

@@ -77,18 +77,19 @@ def _parts(until: datetime, seconds: float) -> Iterable[tuple[str, float]]:
 class Picture:
     """What the probe knows of one database at one moment.
 
-    off: why it is not asked, a sentence; '' when it is. problem: why nothing can be measured though it is asked, a sentence that says what to do;
-    '' when it can, or is not known yet. reached: whether the writer endpoint ever answered. outages: of the writer endpoint, oldest first, the last
-    one perhaps lasting. serving: the instance that takes writes there, as it calls itself; '' for none. claimed: the instance that takes writes at
-    its own endpoint. lags: seconds that each reader is behind, what 95 % of the last minute's measurements are within. connect, query: the same of
-    the times to connect to the writer endpoint, and of a query's round trip. deaf: instances that do not answer at their own
-    endpoints. lag_problem: why lags cannot be measured though all else can, a sentence; ''. found_down: when this process first asked in vain, where
-    that was before its first success.
+    off: why it is not asked, a sentence; '' when it is. problem: why nothing can be measured though it is asked, a sentence that says what to do; ''
+    when it can, or is not known yet. reached: whether the writer endpoint ever answered. trying: whether it has not, and has been asked for less than
+    a minute. outages: of the writer endpoint, oldest first, the last one perhaps lasting. serving: the instance that takes writes there, as it calls
+    itself; '' for none. claimed: the instance that takes writes at its own endpoint. lags: seconds that each reader is behind, what 95 % of the last
+    minute's measurements are within. connect, query: the same of the times to connect to the writer endpoint, and of a query's round trip. deaf:
+    instances that do not answer at their own endpoints. lag_problem: why lags cannot be measured though all else can, a sentence; ''. found_down:
+    when this process first asked in vain, where that was before its first success.
     """
 
     off: str = ""
     problem: str = ""
     reached: bool = False
+    trying: bool = False
     outages: tuple[Outage, ...] = ()
     serving: str = ""
     claimed: str = ""
