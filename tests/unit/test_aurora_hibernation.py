@@ -110,18 +110,23 @@ def test_an_annotation_wakes_it_and_counts_once() -> None:
         # Any other word: until the hours begin the next time.
         ("please", "2026-11-03T20:00:00Z"),
         ("2026-13-45", "2026-11-03T20:00:00Z"),
-        ("99999999h", "2026-11-03T20:00:00Z"),
+        # For ever, and no year in which no calendar knows the next evening.
+        ("99999999h", "2126-11-03T23:00:00Z"),
+        ("9999-12-31T23:59:59Z", "2126-11-03T23:00:00Z"),
+        ("9999-12-31T23:59:59-12:00", "2126-11-03T23:00:00Z"),
     ],
 )
 def test_what_the_annotation_may_say(word: str, until: str) -> None:
     found = rest(HOURS, word, None, NIGHT)
     if found.asleep:
         raise AssertionError(word)
-    assert found.as_status()["wakeUntil"] == until or word == "99999999h"
+    assert found.as_status()["wakeUntil"] == until
+    assert found.until is not None
 
 
 def test_a_time_that_is_over_wakes_nobody() -> None:
     assert rest(HOURS, "2026-11-01T00:00:00Z", None, NIGHT).asleep
+    assert rest(HOURS, "0001-01-01T00:00:00+14:00", None, NIGHT).asleep
 
 
 def test_hours_that_are_taken_out_of_the_spec_leave_nothing_stopped() -> None:
@@ -167,7 +172,8 @@ def test_an_edit_waits_for_the_morning_and_says_so() -> None:
     found = operator.plan()
     assert [(s.operation, s.when) for s in found.steps] == [("ModifyDBCluster", When.LATER)]
     assert found.waits[0].reason == "Hibernating"
-    assert "as spec.hibernation says, until it is started; 1 change waits for that" in found.waits[0].sentence
+    assert "is stopped, as spec.hibernation says, until Tue 2026-11-03 07:00" in found.waits[0].sentence
+    assert found.waits[0].sentence.endswith("wakes it now; 1 change waits until it runs.")
 
 
 def test_a_window_that_is_always_slept_through_is_told() -> None:

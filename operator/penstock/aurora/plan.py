@@ -127,8 +127,9 @@ def _stopped(desired: Desired, steps: list[Step], waits: list[Wait], now: dateti
         waits.append(Wait(Reason.STOPPED, sentence))
     elif put_off:
         found = hibernation.rest(desired, now)
-        says, reason = ("spec.stopped", Reason.STOPPED) if found is None else ("spec.hibernation", Reason.HIBERNATING)
-        sentence = f"Cluster {desired.identifier} is stopped, as {says} says, until it is started{changes_wait}."
+        reason = Reason.STOPPED if found is None else Reason.HIBERNATING
+        until = f"{put_off} change{'s wait' if put_off > 1 else ' waits'} until it runs"
+        sentence = f"Cluster {desired.identifier} is stopped, {hibernation.why(desired, now)}; {until}."
         waits.append(Wait(reason, sentence))
     return arranged
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final
@@ -22,6 +22,8 @@ _LONGEST = 128
 # A look that comes early is repeated; one that comes late leaves people waiting for their database.
 _EARLY: Final = 0.9
 _SOON: Final = 60.0
+# For ever, as far as a person who writes the year 9999 is concerned; no calendar has the next time of a schedule after that year.
+_LONG: Final = timedelta(days=36_525)
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,18 @@ def rest(hibernation: Hibernation, annotation: str, before: HibernationStatus | 
 
 def _until(word: str, found: Hours, now: datetime) -> datetime | None:
     try:
-        return now + Duration(word).value
-    except (ValueError, OverflowError):
+        return now + min(Duration(word).value, _LONG)
+    except OverflowError:
+        return now + _LONG
+    except ValueError:
         pass
     try:
         moment = datetime.fromisoformat(word)
-        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         return found.begin.after(now)
+    # A time of a zone may be in no year that UTC has.
+    local = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return min(max(local, now - _LONG), now + _LONG).astimezone(UTC)
 
 
 def _aware(moment: datetime | None) -> datetime | None:
