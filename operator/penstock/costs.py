@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from penstock.aurora import kind as aurora
 from penstock.budget.books import RESOURCE as BUDGETS
-from penstock.cost.estimate import money
+from penstock.cost.estimate import amount_told, money
 from penstock.costpage import Bar, Saver, page
 from penstock.dynamo import kind as dynamo
 from penstock.engine.kind import Object
@@ -28,6 +28,8 @@ from penstock.engine.kube import Kube, KubeError, Resource
 _KINDS: Final[Sequence[tuple[str, Resource]]] = ((aurora.NAME, aurora.RESOURCE), (dynamo.NAME, dynamo.RESOURCE))
 _PAGE = "500"
 _UNKNOWN = "unknown"
+# Of a table that goes into a file: two names of 63 characters and the figures.
+_WIDTH = 240
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ async def costs(namespace: str, selector: str, label: str, output: str, html: st
     elif output == "json":
         sys.stdout.write(json.dumps(as_json(lines, label), indent=2) + "\n")
     else:
-        _table(Console(highlight=False, soft_wrap=True), lines, label)
+        # Into a pipe goes every name whole.
+        _table(Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _WIDTH), lines, label)
 
 
 def line(obj: Object, kind: str, label: str) -> Line:
@@ -119,12 +122,12 @@ def line(obj: Object, kind: str, label: str) -> Line:
         kind,
         metadata["name"],
         (metadata.get("labels") or {}).get(label, "") if label else "",
-        _known(cost.get("monthlyEstimate")),
+        amount_told(cost.get("monthlyEstimate")),
         str(cost.get("basis") or ""),
         str(cost.get("priceSource") or ""),
         str(((obj.get("spec") or {}).get("cost") or {}).get("monthlyBudget") or ""),
-        _known(cost.get("monthToDate")),
-        _known(cost.get("forecast")),
+        amount_told(cost.get("monthToDate")),
+        amount_told(cost.get("forecast")),
         status.get("advice") or {},
     )
 
@@ -190,10 +193,10 @@ def _budget(obj: Object) -> Bar:
     return Bar(
         f"{metadata['namespace']}/{metadata['name']}",
         f"CostBudget, {policy}",
-        _known(spending.get("estimate")),
-        _known(spending.get("monthToDate")),
-        _known(spending.get("forecast")),
-        _known((obj.get("spec") or {}).get("monthlyLimit")),
+        amount_told(spending.get("estimate")),
+        amount_told(spending.get("monthToDate")),
+        amount_told(spending.get("forecast")),
+        amount_told((obj.get("spec") or {}).get("monthlyLimit")),
     )
 
 
@@ -205,27 +208,18 @@ def _page(lines: Sequence[Line], budgets: Sequence[Bar]) -> str:
             one.monthly,
             one.spent,
             one.forecast,
-            _known(one.budget),
+            amount_told(one.budget),
         )
         for one in lines
     ]
     savers = []
     for one in lines:
         best = next(iter(one.advice.get("items") or ()), None)
-        saving = _known(best.get("saving")) if isinstance(best, Mapping) else None
+        saving = amount_told(best.get("saving")) if isinstance(best, Mapping) else None
         if best is not None and saving is not None and saving > 0:
             told = (str(best.get(name) or "") for name in ("summary", "risk"))
             savers.append(Saver(f"{one.namespace}/{one.name}", next(told), saving, next(told)))
     return page(bars, budgets, savers, datetime.now(UTC))
-
-
-def _known(text: Any) -> Decimal | None:
-    """An amount as an object tells it; None for none, and for what is no amount."""
-    try:
-        found = Decimal(text)
-    except (TypeError, InvalidOperation):
-        return None
-    return found if found.is_finite() else None
 
 
 def _fields(one: Line, label: str) -> dict[str, str]:
@@ -256,19 +250,20 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in (*((label.upper(),) if label else ()), "NAMESPACE", "KIND", "NAME"):
-        table.add_column(head)
-    table.add_column("USD/MONTH", justify="right")
+        table.add_column(head, overflow="fold")
+    table.add_column("USD/MONTH", justify="right", no_wrap=True)
     # Only where something is known of it: most people's terminals are narrow.
     actual = any(one.spent is not None for one in lines)
     for head in ("TO-DATE", "FORECAST") if actual else ():
-        table.add_column(head, justify="right")
-    table.add_column("BUDGET", justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("BUDGET", justify="right", no_wrap=True)
     table.add_column("BASIS")
     blank = ("",) if label else ()
     for key, group in sums(lines, label):
         for one in group.lines:
             amount = money(one.monthly) if one.monthly is not None else _UNKNOWN
-            over = one.budget and one.monthly is not None and one.monthly > _amount(one.budget)
+            budget = amount_told(one.budget)
+            over = budget is not None and one.monthly is not None and one.monthly > budget
             table.add_row(
                 *((one.label or "-",) if label else ()),
                 one.namespace,
@@ -311,10 +306,3 @@ def _told(amount: Decimal | None) -> str:
 
 def _words(key: Mapping[str, str]) -> Iterable[str]:
     return (text or "without label" for text in key.values())
-
-
-def _amount(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return Decimal("Infinity")

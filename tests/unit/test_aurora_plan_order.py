@@ -681,7 +681,7 @@ def test_an_edit_of_a_cluster_that_is_stopped_by_its_spec_is_told_and_waits() ->
     operator.change(stopped=True, backup={"retentionDays": 9})
     found = operator.plan()
     assert only(found).when is When.LATER
-    assert "1 change waits for that" in found.waits[0].sentence
+    assert found.waits[0].sentence.endswith("set spec.stopped: false to start it; 1 change waits until it runs.")
 
 
 # Removal

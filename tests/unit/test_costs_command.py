@@ -121,7 +121,15 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_a_sentence(monkeypatch: pyt
     assert done.output == "Error: no kubeconfig at x and not in a pod; set KUBECONFIG\n"
 
 
-@pytest.mark.parametrize("amount", ["many", None, 7, "NaN"])
+@pytest.mark.parametrize("amount", ["many", None, 7, "NaN", "1e400"])
 def test_a_status_that_holds_no_amount_is_unknown(amount: Any) -> None:
     found = {"metadata": {"namespace": "shop", "name": "x"}, "status": {"cost": {"monthlyEstimate": amount}}}
-    assert costs.line(found, "DynamoTable", "").monthly in (None, 7)
+    assert costs.line(found, "DynamoTable", "").monthly is None
+
+
+def test_into_a_pipe_goes_every_name_and_every_amount_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, namespace = "orders-" * 8 + "history", "team-" * 12 + "shop"
+    one = obj(name, namespace, "a", "123456789.12", budget="999999999999")
+    serving(monkeypatch, {"dynamotables": [one], "auroraclusters": []})
+    row = next(line for line in asked().output.splitlines() if namespace in line)
+    assert row.split() == [namespace, "DynamoTable", name, "123456789.12", "999999999999", "Estimate"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from penstock.api import meta
@@ -20,7 +20,7 @@ from penstock.api.parsing import parse_as
 from penstock.budget import hold, sums
 from penstock.budget.hold import ZERO, Position, Room, Subject
 from penstock.budget.selector import selects
-from penstock.cost.estimate import GIGABYTE_MONTH, moved
+from penstock.cost.estimate import GIGABYTE_MONTH, amount_told, moved
 from penstock.engine import conditions, metrics
 from penstock.engine.conditions import Condition
 from penstock.engine.kind import Key, Money, Object, Report
@@ -215,7 +215,7 @@ class Books:
         labels = obj["metadata"].get("labels") or {}
         budgets = [n for n, b in self._within(key.namespace) if selects(b.spec.selector, labels)]
         over = [b.name for b in budgets if self._over(b)]
-        own = _amount(((obj.get("spec") or {}).get("cost") or {}).get("monthlyBudget"))
+        own = amount_told(((obj.get("spec") or {}).get("cost") or {}).get("monthlyBudget"))
         held = self._sentences.get(key, "")
         if own is None and not budgets:
             return None
@@ -282,18 +282,22 @@ def said(obj: Object) -> Position:
     cost: Mapping[str, Any] = status.get("cost") or {}
     through = meta.FINALIZER in (metadata.get("finalizers") or ())
     begun = through or any(status.get(name) for name in _MADE)
-    estimate, kept = _amount(cost.get("monthlyEstimate")), _amount(cost.get("held")) or ZERO
-    spent, forecast = _amount(cost.get("monthToDate")), _amount(cost.get("forecast"))
+    estimate, kept = amount_told(cost.get("monthlyEstimate")), amount_told(cost.get("held")) or ZERO
+    spent, forecast = amount_told(cost.get("monthToDate")), amount_told(cost.get("forecast"))
     if estimate is not None:
         if through and kept >= estimate:
             # Nothing of it was let through when that was told; the finalizer came later.
             kept = ZERO
         stored = sum(
-            (_amount(i.get("monthly")) or ZERO for i in cost.get("breakdown") or () if i.get("unit") == GIGABYTE_MONTH),
+            (
+                amount_told(i.get("monthly")) or ZERO
+                for i in cost.get("breakdown") or ()
+                if i.get("unit") == GIGABYTE_MONTH
+            ),
             ZERO,
         )
-        more = (_amount(cost.get("heldStorage")) or ZERO) if kept else ZERO
-        pace = _amount(cost.get("pace")) or ZERO
+        more = (amount_told(cost.get("heldStorage")) or ZERO) if kept else ZERO
+        pace = amount_told(cost.get("pace")) or ZERO
         return Position(
             max(estimate - kept, ZERO) if begun else ZERO,
             max(stored - more, ZERO) if begun else ZERO,
@@ -303,9 +307,9 @@ def said(obj: Object) -> Position:
             spent,
             forecast,
         )
-    annotated = _amount((metadata.get("annotations") or {}).get(meta.MONTHLY_COST))
+    annotated = amount_told((metadata.get("annotations") or {}).get(meta.MONTHLY_COST))
     if annotated is not None and through:
-        return Position(annotated)
+        return Position(max(annotated, ZERO))
     return Position()
 
 
@@ -322,13 +326,3 @@ def _differs(before: Position, after: Position) -> bool:
         )
         or before.incomplete != after.incomplete
     )
-
-
-def _amount(text: Any) -> Decimal | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_FLOOR, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 
 from penstock.api.conditions import ConditionType, Reason
 from penstock.api.costbudget import ALERT_AT, CostBudgetSpec
 from penstock.budget.hold import ZERO, Position
-from penstock.cost.estimate import moved
+from penstock.cost.estimate import amount_told, moved
 from penstock.engine.conditions import Condition, find
 from penstock.engine.events import Note
 from penstock.engine.kind import Key, Object, Report
@@ -93,7 +93,7 @@ def within(
     wrong, right = [], []
     if own is not None:
         told = [(w, d) for w, n in (("is estimated at", "monthlyEstimate"), ("is heading for", "forecast"))
-                if (d := _decimal(cost.get(n))) is not None]  # fmt: skip
+                if (d := amount_told(cost.get(n))) is not None]  # fmt: skip
         word, most = max(told, key=lambda t: t[1], default=("has no known price", None))
         if most is None:
             right.append(f"It {word}; its own budget of ${own:.2f} cannot be held against anything")
@@ -117,7 +117,7 @@ def _spending(known: Mapping[str, Any], sums: Sums) -> dict[str, str]:
         "forecast": sums.forecast,
         "held": sums.kept or None,
     }
-    before = {name: _decimal(known.get(name)) for name in _AMOUNTS}
+    before = {name: amount_told(known.get(name)) for name in _AMOUNTS}
     if not any(moved(before[name], fresh[name]) for name in _AMOUNTS):
         return dict(known)
     return {name: f"{amount:.2f}" for name, amount in fresh.items() if amount is not None}
@@ -198,10 +198,3 @@ def _count(number: int) -> str:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _decimal(text: Any) -> Decimal | None:
-    try:
-        return Decimal(text) if isinstance(text, str) else None
-    except InvalidOperation:
-        return None

@@ -31,6 +31,7 @@ SPENT: Final = (
 _FINE = Decimal("0.0001")
 # A petabyte a second would still be rounded, not refused.
 _ROUNDING = Context(prec=60, rounding=ROUND_HALF_UP)
+_MOST = Decimal(10) ** 18
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,15 @@ def moved(before: Decimal | None, after: Decimal | None) -> bool:
 def rounded(amount: Decimal, step: Decimal = CENT) -> Decimal:
     """Half away from zero, as a bill is rounded."""
     return amount.quantize(step, context=_ROUNDING)
+
+
+def amount_told(text: Any) -> Decimal | None:
+    """An amount of US dollars as an object tells it; None for none, and for what is no amount that anybody pays."""
+    try:
+        found = Decimal(text) if isinstance(text, str) else None
+    except InvalidOperation:
+        return None
+    return found if found is not None and found.is_finite() and abs(found) < _MOST else None
 
 
 def money(amount: Decimal, step: Decimal = CENT) -> str:

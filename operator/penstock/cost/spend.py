@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from penstock.api.cost import MOVED
 from penstock.aws.series import Point, Query
-from penstock.cost.estimate import CENT, GIGABYTE_MONTH, SPENT, Estimate, Item, money, rounded
+from penstock.cost.estimate import CENT, GIGABYTE_MONTH, SPENT, Estimate, Item, amount_told, money, rounded
 from penstock.cost.prices import HOURS, Catalogue
 from penstock.engine.money import Money
 
@@ -214,7 +214,7 @@ def told(
         return {**rest, **before, "spendSource": found.source}
     if (found.young and not now) or _stands(before, found, now=now):
         return {**rest, **before}
-    estimate = _decimal(cost.get("monthlyEstimate"))
+    estimate = amount_told(cost.get("monthlyEstimate"))
     fresh: dict[str, Any] = {
         "monthToDate": money(found.to_date),
         "measuredAt": f"{found.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -243,8 +243,8 @@ def _stands(before: Mapping[str, Any], found: Spend, *, now: bool) -> bool:
         return False
     if month_of(at)[0] != month_of(found.at)[0]:
         return False
-    pairs = [(_decimal(before.get("monthToDate")), found.to_date)]
-    pairs += [] if found.young else [(_decimal(before.get("forecast")), found.forecast)]
+    pairs = [(amount_told(before.get("monthToDate")), found.to_date)]
+    pairs += [] if found.young else [(amount_told(before.get("forecast")), found.forecast)]
     most, passed = max(_movement(was, amount) for was, amount in pairs), found.at - at
     return most <= MOVED or not (now or passed >= _EVERY or (most > _LEAP and passed >= _LEAST))
 
@@ -287,10 +287,3 @@ def _timed(item: Item) -> bool:
 
 def _hours(span: timedelta) -> Decimal:
     return Decimal(span // timedelta(seconds=1)) / 3600
-
-
-def _decimal(text: Any) -> Decimal | None:
-    try:
-        return Decimal(text) if isinstance(text, str) else None
-    except InvalidOperation:
-        return None
