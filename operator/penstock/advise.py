@@ -70,6 +70,9 @@ def _answer(
         return {"object": name, "problems": [str(p) for p in found]}
     assert isinstance(found, AuroraCluster | DynamoTable), "only these kinds are read from the files"
     spec = found.spec
+    unclear = hibernation.problems(spec.hibernation)
+    if unclear:
+        return {"object": name, "problems": [str(p) for p in unclear]}
     own = spec.cost.monthly_budget if spec.cost else None
     limit = budget if budget is not None else _amount(own)
     where = spec.region or region
@@ -87,9 +90,6 @@ def _answer(
         "storageBudget": money(storage_budget) if storage_budget is not None else None,
     }
     if isinstance(found, AuroraCluster):
-        problems = hibernation.problems(found.spec.hibernation)
-        if problems:
-            return {"object": name, "problems": [str(p) for p in problems]}
         return {**head, **_cluster(found, where, limit, storage_budget, today)}
     return {**head, **_table(found, where, limit, storage_budget)}
 
@@ -206,6 +206,11 @@ def _cluster_gives(
 
 def _assumptions(asked: Question) -> list[str]:
     demand, found = asked.demand, []
+    if asked.asked.measured:
+        told = ", ".join(asked.asked.measured)
+        found.append(
+            f"AWS promises {told} for no shape: whether a shape keeps it only spec.probe and a FailoverDrill show."
+        )
     if demand.writer is None:
         found.append(
             "No load is told, so every class is taken to carry it, and serverless instances to have their least capacity all month: "

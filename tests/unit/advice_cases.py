@@ -53,7 +53,8 @@ def objectives(random_: random.Random) -> dict[str, str]:
         "replicaLag": "100ms",
         "queryP95": random_.choice(["50ms", "2m"]),
     }
-    return {k: v for k, v in found.items() if random_.random() < 0.3}
+    told = {k: v for k, v in found.items() if random_.random() < 0.3}
+    return told | ({"recoveryPoint": random_.choice(["4m", "5m", "1h"])} if random_.random() < 0.1 else {})
 
 
 def cluster_case(random_: random.Random) -> tuple[Question, Space]:
@@ -153,6 +154,8 @@ def keeps(question: Question, choice: Choice) -> bool:
         if nines > Decimal("99.99") or (nines and choice.sleep is not None):
             return False
         if asked.replica_lag is not None and n == 0:
+            return False
+        if asked.recovery_point is not None and asked.recovery_point.value < timedelta(minutes=5):
             return False
         if nines > Decimal("99.9") or (within is not None and within < timedelta(minutes=10)):
             zones = [overrides[k].zone if k in overrides and overrides[k].zone else k for k in range(1, n + 2)]

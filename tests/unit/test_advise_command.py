@@ -82,6 +82,40 @@ def test_what_no_region_promises(tmp_path: Path) -> None:
     assert "Without availability 99.999 %" in found.output
 
 
+def test_what_only_a_measurement_shows_is_not_called_kept(tmp_path: Path) -> None:
+    asked = {"failover": "1ms", "replicaLag": "5ms", "connect": "1ms"}
+    found = run(tmp_path, changed(objectives=asked), "--budget", "800")
+    told = "AWS promises failover 1ms, replicaLag 5ms, connect 1ms for no shape: whether a shape keeps it"
+    assert told in found.output
+    (answer,) = json.loads(run(tmp_path, changed(objectives=asked), "--budget", "800", "-o", "json").output)
+    checked = answer["fits"][0]["checked"]
+    assert "failover 1ms: 1 reader in other zones; whether it is kept only a drill shows" in checked
+    assert "replicaLag 5ms: 1 reader; whether it is kept only the probe shows" in checked
+
+
+def test_a_point_of_recovery_that_no_cluster_has(tmp_path: Path) -> None:
+    found = run(tmp_path, changed(objectives={"recoveryPoint": "1m"}), "--budget", "800")
+    assert found.exit_code == 3
+    assert "recoveryPoint 1m is less than any cluster has: Aurora restores up to about five minutes ago" in found.output
+    assert "Without recoveryPoint 1m: 1 × db." in found.output
+
+
+def test_hours_that_cannot_be_are_told_of_a_table_too(tmp_path: Path) -> None:
+    table = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "DynamoTable",
+        "metadata": {"name": "orders"},
+        "spec": {
+            "key": {"partition": {"name": "id", "type": "String"}},
+            "capacity": {"mode": "Provisioned", "read": {"units": 9}, "write": {"units": 9}},
+            "hibernation": {"schedule": "0 20 31 2 *", "wake": "0 7 * * *"},
+        },
+    }
+    found = run(tmp_path, table)
+    assert found.exit_code == 1
+    assert "spec.hibernation.schedule: '0 20 31 2 *' is no time that comes" in found.output
+
+
 def test_too_much_storage(tmp_path: Path) -> None:
     found = run(tmp_path, changed(cost={"expectedUsage": {"storage": "500Gi"}}), "--storage-budget", "20")
     assert found.exit_code == 3

@@ -159,10 +159,16 @@ def checked(question: Question, choice: Choice) -> tuple[str, ...]:
 def _kept(question: Question, choice: Choice, name: str) -> str:
     word = name.split()[0]
     readers = f"{choice.readers} reader{'s' if choice.readers != 1 else ''}"
+    only = f"; whether it is kept only {'a drill' if word == 'failover' else 'the probe'} shows"
+    measured = only if name in question.asked.measured else ""
     if word in ("availability", "failover") and choice.readers:
-        return f"{readers}{' in other zones' if question.asked.zones else ' to take over'}"
+        return f"{readers}{' in other zones' if question.asked.zones else ' to take over'}{measured}"
+    if word == "replicaLag":
+        return f"{readers}{measured}"
     if word in ("connect", "queryP95"):
-        return "it never pauses" if not choice.pauses else "it allows the 15 seconds after a pause"
+        return f"{'it allows the 15 seconds after a pause' if choice.pauses else 'it never pauses'}{measured}"
+    if word == "recoveryPoint":
+        return "Aurora restores up to about five minutes ago"
     return "one instance is enough"
 
 

@@ -234,7 +234,7 @@ def _gives(asked: Question, now: Choice, budget: Decimal | None, storage_budget:
     ways: list[tuple[str, Question, Choice]] = []
     names = [
         n
-        for n in ("availability", "failover", "replica_lag", "connect", "query_p95")
+        for n in ("availability", "failover", "replica_lag", "connect", "query_p95", "recovery_point")
         if objectives and getattr(objectives, n)
     ]
     for name in names if objectives else ():
@@ -257,4 +257,4 @@ def _gives(asked: Question, now: Choice, budget: Decimal | None, storage_budget:
             yield Gives(what, best[0], best[1], within(best[1], budget, storage_budget))
 
 
-_ALIASES: Final = {"query_p95": "queryP95", "replica_lag": "replicaLag"}
+_ALIASES: Final = {"query_p95": "queryP95", "replica_lag": "replicaLag", "recovery_point": "recoveryPoint"}

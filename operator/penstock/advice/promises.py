@@ -11,12 +11,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-from penstock.api.auroracluster import AuroraClusterSpec
+from penstock.api.auroracluster import AuroraClusterSpec, Objectives
 
 _ALONE, _BEST = Decimal("99.9"), Decimal("99.99")
 _RECOVERY: Final = timedelta(minutes=10)
+# "Usually less than 60 seconds, and often less than 30", says the same page.
+_OFTEN: Final = timedelta(seconds=30)
 # A paused instance is back after about 15 seconds, after a day of rest 30 or more (Aurora guide, "Scaling to zero").
 _RESUMES: Final = timedelta(seconds=30)
+# Aurora guide, "Backing up and restoring": the latest restorable time is within the last five minutes.
+_RESTORABLE: Final = timedelta(minutes=5)
 # A tier from which on a reader does not follow the writer's capacity, and takes over when none before it can.
 _SECOND: Final = 2
 
@@ -26,7 +30,8 @@ class Promises:
     """What the shape must have. Each is named by the objective that asks for it, or '' when none does.
 
     reader: a reader, in another zone when zones. tier: one of tier 0 or 1, which is of the writer's size. awake: it never pauses. always: it is never
-    stopped. impossible: what no shape of one region reaches, as a sentence. names: every objective that was looked at.
+    stopped. impossible: what no shape of one region reaches, as a sentence. names: every objective that was looked at. measured: those of which AWS
+    promises nothing, whatever the shape.
     """
 
     reader: str = ""
@@ -36,6 +41,7 @@ class Promises:
     always: str = ""
     impossible: str = ""
     names: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 def promises(spec: AuroraClusterSpec) -> Promises:
@@ -70,7 +76,26 @@ def promises(spec: AuroraClusterSpec) -> Promises:
                 awake = awake or f"{name} {target}"
             if name == "connect":
                 always = always or f"{name} {target}"
-    return Promises(reader or lagging, zones, reader, awake, always, impossible, tuple(names))
+    if asked.recovery_point is not None:
+        told = f"recoveryPoint {asked.recovery_point}"
+        names.append(told)
+        if asked.recovery_point.value < _RESTORABLE:
+            impossible = (
+                impossible
+                or f"{told} is less than any cluster has: Aurora restores up to about five minutes ago, write 5m or more"
+            )
+    return Promises(reader or lagging, zones, reader, awake, always, impossible, tuple(names), _measured(asked))
+
+
+def _measured(asked: Objectives) -> tuple[str, ...]:
+    quick = asked.failover if asked.failover is not None and asked.failover.value < _OFTEN else None
+    told = (
+        ("failover", quick),
+        ("replicaLag", asked.replica_lag),
+        ("connect", asked.connect),
+        ("queryP95", asked.query_p95),
+    )
+    return tuple(f"{name} {target}" for name, target in told if target is not None)
 
 
 def breaches(asked: Promises, spec: AuroraClusterSpec, readers: int, *, pauses: bool, hibernates: bool) -> list[str]:

@@ -201,7 +201,7 @@ class AuroraClusters:
     def declared_money(self, obj: Object, today: date) -> Money | None:
         """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
         found = parse_as(AuroraCluster, {**obj, "status": {}})
-        if isinstance(found, list) or found.spec.adopt:
+        if isinstance(found, list) or found.spec.adopt or hibernation.problems(found.spec.hibernation):
             return None
         usage = found.spec.cost.expected_usage if found.spec.cost else None
         prices = self._prices.of(found.spec.region or self._account.region)

@@ -157,7 +157,7 @@ class DynamoTables:
     def declared_money(self, obj: Object, today: date) -> Money | None:
         """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
         found = parse_as(DynamoTable, {**obj, "status": {}})
-        if isinstance(found, list) or found.spec.adopt:
+        if isinstance(found, list) or found.spec.adopt or problems(found.spec.hibernation):
             return None
         usage = found.spec.cost.expected_usage if found.spec.cost else None
         prices = self._prices.of(found.spec.region or self._account.region)
