@@ -229,6 +229,17 @@ async def test_an_enlargement_that_waited_for_others_is_judged_too(api: Api) -> 
     assert held(await desk.asks(key, small, larger, costs, new=False))
 
 
+async def test_what_is_only_planned_is_not_refused_when_it_is_applied(api: Api) -> None:
+    desk = Desk(api)
+    desk.saw("costbudgets", budget(api, "10"))
+    table = api.add("dynamotables", "a", {})
+    key = Key("DynamoTable", "shop", "a")
+    assert "allows $10.00" in desk.books.refuses(key, table, COSTS)
+    for mode in ("Plan", "Observe", "Paused"):
+        asked = {**table, "metadata": {**table["metadata"], "annotations": {meta.MODE: mode}}}
+        assert desk.books.refuses(key, asked, COSTS) == ""
+
+
 async def test_what_was_only_planned_is_not_let_through_by_a_restart(api: Api) -> None:
     budget(api)
     table = api.add("dynamotables", "a", {}, metadata={"annotations": {meta.MODE: "Plan", meta.MONTHLY_COST: "40.00"}})
@@ -292,6 +303,21 @@ async def test_room_that_comes_wakes_who_is_held(api: Api) -> None:
     desk.books.forget(one)
     assert two in desk.woken
     assert not held(await desk.asks(two, second))
+
+
+async def test_an_object_of_the_same_name_has_no_part_in_what_its_predecessor_was_approved_for(api: Api) -> None:
+    desk = Desk(api)
+    desk.saw("costbudgets", budget(api, "30"))
+    table = api.add("dynamotables", "a", {})
+    key = desk.saw("dynamotables", table)
+    command = (await desk.asks(key, table)).refusals[0].sentence
+    token = command.partition(f"{meta.APPROVE}=")[2].split()[0]
+    approved = {**table, "metadata": {**table["metadata"], "annotations": {meta.APPROVE: token}}}
+    assert not held(await desk.asks(key, approved))
+    # Deleted and made again before any pass saw it gone, as `kubectl replace --force` does it.
+    again = api.add("dynamotables", "a", {})
+    desk.saw("dynamotables", again)
+    assert held(await desk.asks(key, again))
 
 
 async def test_only_what_the_selector_selects_is_held(api: Api) -> None:

@@ -57,6 +57,7 @@ class Books:
         self._costed = dict(costed)
         self._positions: dict[Key, Position] = {}
         self._sentences: dict[Key, str] = {}
+        self._uids: dict[Key, str] = {}
         self._budgets: dict[Key, _Known] = {}
         self._listed: dict[str, int] = {}
         self._surveyed: set[str] = set()
@@ -94,6 +95,10 @@ class Books:
     def admit(self, key: Key, obj: Object, plan: Plan, money: Money | None, *, new: bool, acting: bool) -> Plan:
         if key.kind not in self._costed or (money is None and not _costly(plan)):
             return plan
+        if self._uids.setdefault(key, obj["metadata"]["uid"]) != obj["metadata"]["uid"]:
+            # The same name is another object now, and what its predecessor was let grow to is gone with it.
+            self._drop(key)
+            self._uids[key] = obj["metadata"]["uid"]
         before = self.position(key, obj)
         rooms = list(self._rooms(key, obj))
         waits = [b for b, unlooked in rooms if unlooked]
@@ -125,17 +130,26 @@ class Books:
         self._unlooked.discard(key)
 
     def forget(self, key: Key) -> None:
-        self._looked.discard(key)
-        self._unlooked.discard(key)
         self._budgets.pop(key, None)
-        self._sentences.pop(key, None)
+        self._uids.pop(key, None)
+        self._drop(key)
         if key.kind == NAME:
             self.changed(key.namespace)
-        elif self._positions.pop(key, None) is not None:
+
+    def _drop(self, key: Key) -> None:
+        self._looked.discard(key)
+        self._unlooked.discard(key)
+        self._sentences.pop(key, None)
+        if self._positions.pop(key, None) is not None:
             self._moved(key.namespace, room=True)
 
     def refuses(self, key: Key, obj: Object, money: Money) -> str:
-        """Why the creation of an object with this cost would be held, as a sentence; ''. Nothing is set aside, and an approval counts."""
+        """Why the creation of an object with this cost would be held, as a sentence; ''. Nothing is set aside, and an approval counts.
+
+        In any other mode than Reconcile nothing is made, and its plan may be what somebody wants to see.
+        """
+        if (obj["metadata"].get("annotations") or {}).get(meta.MODE, meta.Mode.RECONCILE) != meta.Mode.RECONCILE:
+            return ""
         step = Step("", "Create", {}, "make it", cost_delta=money.monthly if not money.missing else None)
         subject = self._subject(key, obj, new=True, acting=False)
         rooms = [room for room, _ in self._rooms(key, obj)]
