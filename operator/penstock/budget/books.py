@@ -100,10 +100,11 @@ class Books:
             self._drop(key)
             self._uids[key] = obj["metadata"]["uid"]
         before = self.position(key, obj)
-        rooms = list(self._rooms(key, obj))
+        # What costs nothing more is never kept back, and a sum over all objects for each of a thousand is much.
+        rooms = list(self._rooms(key, obj)) if _costly(plan) else []
         waits = [b for b, unlooked in rooms if unlooked]
         subject = self._subject(key, obj, new=new, acting=acting)
-        if waits and _costly(plan):
+        if waits:
             if money is not None:
                 self._put(key, hold.unjudged(subject, plan, money, before), "")
             sentence = f"Waiting until all that CostBudget {waits[0].budget} covers has been looked at."
