@@ -242,6 +242,17 @@ def test_all_reached():
     assert "a FailoverDrill would prove it" in met.message
 
 
+def test_what_nothing_shows_is_not_said_to_be_reached():
+    spec = wanted(failover="60s")
+    met = objectives.condition(objectives.judge(spec, Measured()), (), "", off="The cluster is stopped.")
+    assert met is not None
+    assert (met.status, met.reason) == (None, Reason.NOT_PROVEN)
+    assert "a FailoverDrill would" in met.message
+    met = objectives.condition(objectives.judge(spec, Measured(failover=12.0)), (), "")
+    assert met is not None
+    assert met.status is True
+
+
 def test_a_failover_that_takes_too_long_is_missed_while_it_lasts():
     (judged,) = objectives.judge(wanted(failover="30s"), Measured(failing_for=31, proven=2.5))
     assert (judged.observed, judged.met, judged.proven) == ("over 30s", False, "2.5s")

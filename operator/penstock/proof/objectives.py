@@ -238,6 +238,11 @@ def condition(
         return Condition(kind, None, Reason.MEASURING, sentence)
     budget = next((j.figure for j in judged if j.name == "availability" and j.figure is not None), None)
     unproven = [j for j in judged if j.name == "failover" and j.met is None]
+    if len(unproven) == len(judged):
+        sentence = (
+            "No failover was seen yet, so nothing shows that objectives.failover is reached; a FailoverDrill would."
+        )
+        return Condition(kind, None, Reason.NOT_PROVEN, sentence)
     sentence = "Every objective is reached"
     sentence += f", and {budget:.0f} s of the error budget are left" if budget is not None else ""
     sentence += "; no failover was seen yet, and a FailoverDrill would prove it." if unproven else "."
