@@ -24,7 +24,7 @@ from penstock.aurora.kind import AuroraClusters
 from penstock.aws.account import Account
 from penstock.budget.books import Books
 from penstock.budget.kind import CostBudgets
-from penstock.cost.bills import Bills
+from penstock.cost.bills import Bills, asked_at
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
 from penstock.drill.kind import FailoverDrills
@@ -248,7 +248,8 @@ class Operator:
         """When Cost Explorer was last asked, as the objects tell it."""
         assert self._loop is not None
         told = ((obj.get("status") or {}).get("cost") or {} for _, obj in self._loop.store)
-        return max((datetime.fromisoformat(c["billedAt"]) for c in told if c.get("billedAt")), default=None)
+        moments = (asked_at(c) for c in told)
+        return max((moment for moment in moments if moment is not None), default=None)
 
     def _vitals(self) -> Vitals:
         loop = self._loop

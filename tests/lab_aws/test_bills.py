@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from penstock.aws.account import Account
-from penstock.cost.bills import Bills
+from penstock.cost.bills import Bills, asked_at
 from penstock_lab.aws.client import LabAWS
 
 OWNER = "c1/shop/DynamoTable/orders/u1"
@@ -78,13 +78,32 @@ async def test_less_than_one_percent_is_not_told_again(account: Account, endpoin
     await book.ask()
     first = book.onto({}, OWNER)
     clock.now += timedelta(days=1)
-    bills(endpoint, (OWNER, "100.9", "USD"))
+    bills(endpoint, ("other", "5", "USD"), (OWNER, "100.9", "USD"))
     await book.ask()
+    book.onto({}, "other")
     assert book.onto(first, OWNER) == first
     clock.now += timedelta(days=1)
     bills(endpoint, (OWNER, "102", "USD"))
     await book.ask()
     assert book.onto(first, OWNER)["billed"] == "102.00"
+
+
+async def test_one_object_says_when_it_was_asked_though_nothing_moved_so_that_a_restart_asks_no_sooner(
+    account: Account, endpoint: str
+) -> None:
+    bills(endpoint, (OWNER, "100", "USD"), ("other", "5", "USD"))
+    clock = Clock()
+    book = Bills(account, lambda: None, clock)
+    await book.ask()
+    told = {owner: book.onto({}, owner) for owner in (OWNER, "other")}
+    clock.now += timedelta(days=1)
+    bills(endpoint, (OWNER, "100", "USD"), ("other", "5", "USD"))
+    await book.ask()
+    again = {owner: book.onto(told[owner], owner) for owner in (OWNER, "other")}
+    assert [again[owner] != told[owner] for owner in (OWNER, "other")] == [True, False], "one write a day"
+    assert asked_at(again[OWNER]) == clock.now.replace(microsecond=0)
+    assert {owner: book.onto(again[owner], owner) for owner in again} == again
+    assert [asked_at({"billedAt": text}) for text in ("soon", 7, None)] == [None] * 3
 
 
 @pytest.mark.parametrize(

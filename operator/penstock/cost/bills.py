@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from penstock.api import meta
 from penstock.aws import costexplorer
 from penstock.aws.account import Account
-from penstock.cost.estimate import money, moved
+from penstock.cost.estimate import amount_told, money, moved
 from penstock.cost.spend import month_of
 from penstock.engine.errors import Trouble
 
@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 EVERY: Final = timedelta(days=1)
 # Seconds: until then the objects are known, which tell when AWS was last asked.
 _SETTLED = 60.0
+
+
+def asked_at(cost: Mapping[str, Any]) -> datetime | None:
+    """When Cost Explorer was asked for what status.cost tells; None when it does not say."""
+    try:
+        found = datetime.fromisoformat(str(cost.get("billedAt")))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 class Bills:
@@ -37,19 +46,22 @@ class Bills:
         self._clock = clock or (lambda: datetime.now(UTC))
         self._amounts: dict[str, Decimal] = {}
         self._at: datetime | None = None
+        self._keeper = ""
         self.note = ""
 
     def onto(self, cost: Mapping[str, Any], owner: str) -> dict[str, Any]:
-        """status.cost with what AWS billed for the owner tag. It is told anew when it moved by more than 1 %, or the month is another."""
+        """status.cost with what AWS billed for the owner tag. It is told anew when it moved by more than 1 %, or the month is another.
+
+        One object tells it anew in any case: it keeps when AWS was last asked, so that a restart does not ask again.
+        """
         amount = self._amounts.get(owner)
         if self._at is None or amount is None:
             return dict(cost)
-        try:
-            before = Decimal(cost["billed"])
-            at = datetime.fromisoformat(cost["billedAt"])
-        except (KeyError, TypeError, ValueError, InvalidOperation):
-            before, at = None, self._at
-        if before is not None and not moved(before, amount) and month_of(at) == month_of(self._at):
+        before, at = amount_told(cost.get("billed")), asked_at(cost)
+        self._keeper = self._keeper or owner
+        known = before is not None and at is not None and month_of(at) == month_of(self._at)
+        stands = known and not moved(before, amount)
+        if stands and self._keeper != owner:
             return dict(cost)
         return {**cost, "billed": money(amount), "billedAt": f"{self._at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
@@ -74,7 +86,7 @@ class Bills:
         until = min((now.astimezone(UTC) + EVERY).date(), end.date())
         try:
             self._amounts = await costexplorer.billed(self._account, meta.OWNER_TAG, first.date(), until)
-            self._at, self.note = now, ""
+            self._at, self.note, self._keeper = now, "", ""
         except Trouble as trouble:
             self.note = (
                 f"Cost Explorer could not be read: {trouble.sentence.removesuffix('; the operator keeps trying.')}"
