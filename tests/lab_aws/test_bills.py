@@ -93,6 +93,7 @@ async def test_one_object_says_when_it_was_asked_though_nothing_moved_so_that_a_
 ) -> None:
     bills(endpoint, (OWNER, "100", "USD"), ("other", "5", "USD"))
     clock = Clock()
+    clock.now = clock.now.replace(day=14)
     book = Bills(account, lambda: None, clock)
     await book.ask()
     told = {owner: book.onto({}, owner) for owner in (OWNER, "other")}
