@@ -67,7 +67,7 @@ def test_what_is_too_large_is_told_with_the_patch_that_kubectl_takes(lab: Lab, n
         # Metrics are asked for at once where somebody asks for a look; else a minute after the object came.
         one.look()
     for one in (cluster, table):
-        one.until(lambda one=one: "saves $" in advice(one).get("summary", ""), "it is advised", timeout=120)  # type: ignore[misc]
+        one.until(lambda one=one: "saves $" in advice(one).get("summary", ""), "it is advised", timeout=200)  # type: ignore[misc]
     found = {i["kind"]: i for i in advice(cluster)["items"]}
     # Two at 0.26 in place of two at 0.073, 730 hours; it may not lose its reader.
     assert found["Class"]["saving"] == "273.02"

@@ -36,7 +36,7 @@ FIRST: Final = 60.0
 _VALUES = 100_800
 # Seconds until another try: a denial is mended by people, throttling by itself.
 _LATER: Final = {Meaning.DENIED: 3600.0}
-_SOON = 600.0
+_SOON = 60.0
 
 Series = Mapping[Query, Sequence[Point]]
 
