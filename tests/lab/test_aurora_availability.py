@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from bound import Bound
 from declared import slower, unharmed
+from declared_cluster import DeclaredCluster
 
 from penstock_lab.lab import Lab
 
@@ -40,3 +41,31 @@ def test_an_outage_is_charged_whose_end_the_operator_did_not_live_to_see(lab: La
     assert charged["budgetLeftSeconds"] == pytest.approx(charged["budgetSeconds"] - charged["downSeconds"], abs=0.1)
     cluster.look().settled()
     assert cluster.status["availability"]["downSeconds"] == charged["downSeconds"], "and charged once"
+
+
+def test_a_writer_that_is_lost_with_everything_in_its_zone_is_told_as_that(lab: Lab, namespace: str) -> None:
+    def placed(name: str, *zones: str) -> DeclaredCluster:
+        overrides = [{"ordinal": n, "zone": f"us-east-1{zone}"} for n, zone in enumerate(zones, 1)]
+        spec = {
+            "instances": {"readers": 1, "overrides": overrides},
+            "network": {"subnetIds": ["subnet-a", "subnet-b", "subnet-c"]},
+        }
+        return Bound(lab, namespace, spec, name=name).cluster
+
+    clusters = placed("ledger", "c", "a"), placed("orders", "b", "c")
+    for cluster in clusters:
+        cluster.settled(200)
+        cluster.until(lambda one=cluster: "lag" in one.status, "the database is asked")
+    ledger, orders = clusters
+    assert ledger.writer.endswith("-1")
+    with slower(lab, rds_detect_s=8.0):
+        for cluster, instance in ((ledger, f"{ledger.cluster}-1"), (orders, f"{orders.cluster}-2")):
+            lab.aws.postgres("fault", cluster=cluster.cluster, kind="partition", instance=instance)
+        ledger.until(lambda: ledger.status.get("failovers", [{}])[0].get("finishedAt"), "another one writes", 60)
+    try:
+        ledger.until(lambda: ledger.status["failovers"][0]["cause"] == "ZoneLoss", "and it is told why")
+        assert any("availability zone" in told for told in ledger.told("FailoverFinished"))
+        assert orders.status.get("failovers") is None
+    finally:
+        for cluster in clusters:
+            lab.aws.postgres("heal", cluster=cluster.cluster)

@@ -11,9 +11,10 @@ from typing import Any
 from penstock.api import meta
 from penstock.api.auroracluster_status import Cause
 from penstock.api.conditions import ConditionType, Reason
-from penstock.aurora import failover_words, failovers, states
+from penstock.aurora import failover_words, failovers, states, zones
 from penstock.aurora.failovers import Asked, Drill, Evidence, Failover
 from penstock.aurora.state import Desired, Observed
+from penstock.aurora.zones import Loss
 from penstock.aws.rds import Cluster
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition
@@ -60,13 +61,14 @@ class Achieved:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known beside the describe answer. clock: seconds of the event loop. drills: newest first. zone_lost: see failovers.Evidence."""
+    """What is known beside the describe answer. clock: seconds of the event loop. drills: newest first. losses: outages in which the writer's zone
+    was lost."""
 
     picture: Picture
     now: datetime
     clock: float
     drills: Sequence[DrillResult] = ()
-    zone_lost: bool = False
+    losses: Sequence[Loss] = ()
 
 
 def added(
@@ -86,7 +88,7 @@ def added(
         memory.begun = seen.now
     before = failovers.known(desired.status.failovers)
     evidence = _evidence(desired, status, observed, cluster, seen, memory)
-    after = failovers.record(before, evidence, seen.now)
+    after = zones.explained(failovers.record(before, evidence, seen.now), seen.losses)
     if cluster.writer and cluster.writer == evidence.previous:
         memory.sighted = evidence.read_at
     _settle(memory, seen.picture, after)
@@ -266,7 +268,6 @@ def _evidence(
         asked=Asked(asked.by, asked.to or "", asked.requested_at) if asked is not None else None,
         drills=tuple(Drill(d.started_at, d.finished_at, d.to, d.outage_seconds, d.commits_lost) for d in seen.drills),
         deleting=frozenset(i.identifier for i in observed.instances.values() if i.status == "deleting"),
-        zone_lost=seen.zone_lost,
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from penstock.api.auroracluster import EngineType
 from penstock.api.conditions import Reason
-from penstock.aurora import outcomes, states
+from penstock.aurora import failovers, outcomes, states
+from penstock.aurora import zones as zoning
 from penstock.aurora.credentials import CredentialReader, Credentials
 from penstock.aurora.inventory import Inventory
 from penstock.aurora.outcomes import Achieved, Seen
@@ -36,6 +38,7 @@ class _Watched:
     zones: dict[str, str] = field(default_factory=dict)
     achieved: Achieved = field(default_factory=Achieved)
     last: Credentials | None = None
+    losses: tuple[zoning.Loss, ...] = ()
 
 
 class Watching:
@@ -64,8 +67,8 @@ class Watching:
             watched.zones = {i.identifier: i.zone for i in observed.instances.values() if i.zone}
             self._ask(key, watched, desired, observed, cluster if ours else None)
         clock = asyncio.get_running_loop().time()
-        lost = self._zone_lost(key, watched)
-        seen = Seen(self._prober.picture(key), now, clock, self.drills.of(key), lost)
+        self._zone(key, watched, now)
+        seen = Seen(self._prober.picture(key), now, clock, self.drills.of(key), watched.losses)
         found, over = outcomes.added(report, obj, desired, observed, seen, watched.achieved)
         for failover in over:
             if (failover.started, failover.from_) not in watched.achieved.counted:
@@ -126,20 +129,30 @@ class Watching:
 
         self._prober.watch(key, found, credentials)
 
-    def _zone_lost(self, key: Key, watched: _Watched) -> bool:
-        """Whether everything that is known in the zone of the writer that the object names is down: two instances at least, of any cluster."""
-        zone = watched.zones.get(watched.desired.status.writer or "")
-        if zone is None or self._prober.picture(key).lasting is None:
-            return False
-        down = up = 0
-        for other, there in self._watched.items():
-            if there.desired.region != watched.desired.region or zone not in there.zones.values():
+    def _zone(self, key: Key, watched: _Watched, now: datetime) -> None:
+        """Look whether an outage is that of a whole zone, and ask those who may know."""
+        outage = zoning.outage(self._prober.picture(key), now)
+        writer = (outage.before if outage is not None else "") or watched.desired.status.writer or ""
+        zone = watched.zones.get(writer)
+        if outage is None or zone is None or any(o.started == outage.started for o in watched.losses):
+            return
+        there = dict(islice(self._in_zone(key, watched.desired.region, zone), zoning.MOST))
+        if zoning.lost(tuple(there.values()), outage.started):
+            watched.losses = (*watched.losses, zoning.Loss(writer, outage.started))[-failovers.KEPT :]
+        elif outage.ended is None:
+            for place in zoning.to_ask(tuple(there.values()), outage.started):
+                self._prober.ask(tuple(there)[place])
+
+    def _in_zone(self, first: Key, region: str, zone: str) -> Iterator[tuple[Key, zoning.There]]:
+        """The databases with instances in a zone that are asked and once answered, this one first."""
+        for key in (first, *(k for k in self._watched if k != first)):
+            one = self._watched[key]
+            names = frozenset(name for name, place in one.zones.items() if place == zone)
+            if not names or one.desired.region != region:
                 continue
-            deaf = self._prober.picture(other).deaf
-            for name, place in there.zones.items():
-                if place == zone:
-                    down, up = (down + 1, up) if name in deaf else (down, up + 1)
-        return down >= 2 and up == 0
+            picture = self._prober.picture(key)
+            if picture.reached and not picture.off and not (picture.problem and picture.lasting is None):
+                yield key, zoning.There(names, picture)
 
 
 def target(desired: Desired, observed: Observed, cluster: Cluster | None) -> Target | str:

@@ -135,6 +135,12 @@ class Prober:
         if known is not None:
             known.stop()
 
+    def ask(self, key: Key) -> None:
+        """Ask its instances now whether they answer, and not when it is their turn."""
+        known = self._databases.get(key)
+        if known is not None and self._running and key not in self._off:
+            known.ask_others()
+
     def picture(self, key: Key) -> Picture:
         """What is known of it now."""
         known = self._databases.get(key)
@@ -219,6 +225,7 @@ class _Database:
     lag_problem: str = ""
     claimed: str = ""
     deaf: set[str] = field(default_factory=set)
+    asked: datetime | None = None
     lags: dict[str, deque[float]] = field(default_factory=dict)
     connects: deque[float] = field(default_factory=lambda: deque(maxlen=10))
     queries: deque[float] = field(default_factory=lambda: deque(maxlen=60))
@@ -253,6 +260,9 @@ class _Database:
         self.problem = ""
         self._forget_figures()
 
+    def ask_others(self) -> None:
+        self._ask_others(asyncio.get_running_loop().time())
+
     def held_up(self, now: float) -> None:
         self.ledger.resume(now)
 
@@ -269,6 +279,7 @@ class _Database:
             connect=_p95(self.connects, 1),
             query=_p95(self.queries, 10),
             deaf=frozenset(self.deaf),
+            asked=self.asked,
             lag_problem=self.lag_problem,
             found_down=self.ledger.found_down,
         )
@@ -485,6 +496,7 @@ class _Database:
         """Ask the reader endpoint and each instance, at the same time, on connections that are closed again."""
         if self._login is None:
             return
+        began = datetime.now(UTC)
         places = list(self.target.instances)
         if self.target.reader is not None:
             places.append(("", self.target.reader))
@@ -499,7 +511,7 @@ class _Database:
             elif answer and self.ledger.lasting is not None:
                 claimed = name
         moved, news = claimed not in ("", self.claimed), deaf != self.deaf
-        self.claimed, self.deaf = claimed, deaf
+        self.claimed, self.deaf, self.asked = claimed, deaf, began
         if moved or news:
             self.prober.tell(self.key, happened=moved)
 

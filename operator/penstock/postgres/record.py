@@ -82,8 +82,8 @@ class Picture:
     a minute. outages: of the writer endpoint, oldest first, the last one perhaps lasting. serving: the instance that takes writes there, as it calls
     itself; '' for none. claimed: the instance that takes writes at its own endpoint. lags: seconds that each reader is behind, what 95 % of the last
     minute's measurements are within. connect, query: the same of the times to connect to the writer endpoint, and of a query's round trip. deaf:
-    instances that do not answer at their own endpoints. lag_problem: why lags cannot be measured though all else can, a sentence; ''. found_down:
-    when this process first asked in vain, where that was before its first success.
+    instances that do not answer at their own endpoints; asked: when they were last asked to, None before the first time. lag_problem: why lags cannot
+    be measured though all else can, a sentence; ''. found_down: when this process first asked in vain, where that was before its first success.
     """
 
     off: str = ""
@@ -98,6 +98,7 @@ class Picture:
     connect: float | None = None
     query: float | None = None
     deaf: frozenset[str] = frozenset()
+    asked: datetime | None = None
     lag_problem: str = ""
     found_down: datetime | None = None
 
