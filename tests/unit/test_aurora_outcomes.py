@@ -92,8 +92,8 @@ class Life:
         self.operator.world = replace(world, cluster=cluster)
 
 
-def alive() -> Life:
-    operator = settled(objectives=OBJECTIVES)
+def alive(objectives: dict[str, str] | None = None) -> Life:
+    operator = settled(objectives=objectives or OBJECTIVES)
     instances = {
         name: replace(i, zone=f"us-east-1{zone}")
         for (name, i), zone in zip(operator.world.instances.items(), "ab", strict=True)
@@ -164,6 +164,22 @@ def test_a_failover_that_does_not_end_is_stalled_after_its_limit_and_told_once()
     assert "does not end" in stalled[2]
     assert life.notes.count("FailoverStalled") == 1
     assert life.notes.count("FailoverStarted") == 1
+
+
+def test_what_is_measured_again_after_a_trouble_is_worth_a_look() -> None:
+    life = alive({"queryP95": "1s"})
+    desired = replace(life.operator.desired, created_at=life.begin.isoformat())
+
+    def measured(**more: Any) -> Picture:
+        return Picture(reached=True, uptime=life.ledger.uptime, serving=ONE, **more)
+
+    life.look(measured(query=0.004))
+    assert not outcomes.moves(desired, measured(query=0.004), life.memory, life.clock)
+    life.look(measured(problem="The database refuses the password."))
+    life.clock += 5
+    assert said(life.look(measured()))["ObjectivesMet"][1] == "Measuring"
+    life.clock += 5
+    assert outcomes.moves(desired, measured(query=0.004), life.memory, life.clock)
 
 
 def test_the_time_to_connect_is_told_without_an_objective_and_only_when_it_is_another_order() -> None:

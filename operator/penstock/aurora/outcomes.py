@@ -372,6 +372,9 @@ def _damped(judged: Sequence[objectives.Judgement], memory: Achieved, clock: flo
         if one.name in ("replicaLag", "connect", "queryP95") and one.figure is not None:
             figure = memory.damper.stands(one.name, one.figure, one.met, clock)
             one = replace(one, observed=objectives.seconds(figure), figure=figure)
+        elif one.figure is None:
+            # What is measured again after this is news, whatever it is.
+            memory.damper.told.pop(one.name, None)
         found.append(one)
     return tuple(found)
 
