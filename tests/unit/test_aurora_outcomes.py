@@ -198,6 +198,18 @@ def test_the_time_to_connect_is_told_without_an_objective_and_only_when_it_is_an
     life.connect = 0.3
     life.look()
     assert life.status["connect"] == "400ms", "a restart alone writes nothing"
+    life.connect = 0.01
+    life.look()
+    assert life.status["connect"] == "10ms"
+    life.connect = 0.3
+    life.look()
+    life.connect = 0.01
+    life.look()
+    assert life.status["connect"] == "300ms", "what falls may rise again"
+    life.clock += 301
+    life.ledger.success(life.clock, life.now, ONE)
+    life.look()
+    assert life.status["connect"] == "10ms"
     life.look(Picture(off="spec.probe.enabled is false."))
     assert "connect" not in life.status
 

@@ -30,6 +30,8 @@ from penstock.proof.objectives import Damper, Measured, Shape
 _SOON = 2.0
 # So far apart the failover and the outage that it was may be told to begin.
 _SAME = timedelta(seconds=10)
+# A time to connect that has fallen is told so many seconds after the one that was told, or noise would be.
+_SLOW = 300.0
 # A request to fail over that came to nothing is forgotten after this.
 _ASKED = 900.0
 PASSED = "Passed"
@@ -45,13 +47,14 @@ class Achieved:
 
     base: the days of availability that stood on the object when it was first seen. left: the outage that stood there as lasting. begun: when it was
     first looked at. sighted: when AWS was last read with the writer that the object names. counted: the failovers that the metrics have. shown: the
-    lags that stand on the object. availability: whether it stands there. connect: the time to connect that stands there, in seconds.
+    lags that stand on the object. availability: whether it stands there. connected: when the time to connect was last written,
+    on the event loop's clock.
     """
 
     damper: Damper = field(default_factory=Damper)
     base: Days | None = None
     left: Left | None = None
-    connect: float | None = None
+    connected: float = float("-inf")
     begun: datetime | None = None
     sighted: datetime | None = None
     counted: set[tuple[datetime, str]] = field(default_factory=set)
@@ -103,7 +106,7 @@ def added(
         if anyhow and all(fields.get(k) == status.get(k) for k in {*fields, *status} - _BESIDE):
             break
         kept = _kept(status, desired, seen, memory, anyhow=anyhow)
-        _put(fields, "connect", _connect(seen.picture, status, memory, anyhow=anyhow))
+        _put(fields, "connect", _connect(seen, status, memory, anyhow=anyhow))
         _put(fields, "availability", kept)
         measured = _measured(observed, cluster, seen, kept or {}, after)
         told = _damped(objectives.judge(desired.spec.objectives, measured), memory, seen.clock)
@@ -296,19 +299,20 @@ def _probe(desired: Desired, picture: Picture, status: Mapping[str, Any]) -> dic
     return dict(known) if known and known.get("state") != "Off" else None
 
 
-def _connect(picture: Picture, status: Mapping[str, Any], memory: Achieved, *, anyhow: bool) -> str:
+def _connect(seen: Seen, status: Mapping[str, Any], memory: Achieved, *, anyhow: bool) -> str:
     """How long it takes to connect: what stands there, unless it is another order by now, or the object is written in any case."""
-    stood, figure = str(status.get("connect") or ""), picture.connect
+    picture, stood = seen.picture, str(status.get("connect") or "")
+    figure, was = picture.connect, objectives.parsed(stood)
     if picture.off or picture.problem:
         return ""
     if figure is None or not (stood or anyhow or memory.availability):
         # The first one goes along with the first of the error budget.
         return stood
-    # What a process before this one wrote stands until this one has measured often enough to know better.
-    if stood and not anyhow and (memory.connect is None or not objectives.much(memory.connect, figure)):
-        memory.connect = figure if memory.connect is None else memory.connect
-        return stood
-    memory.connect = figure
+    if was is not None and not anyhow:
+        soon = figure < was and seen.clock - memory.connected < _SLOW
+        if soon or not objectives.much(was, figure):
+            return stood
+    memory.connected = seen.clock
     return objectives.seconds(figure)
 
 

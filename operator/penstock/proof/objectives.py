@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -262,6 +263,12 @@ def seconds(value: float) -> str:
     if value < 0.9995:
         return f"{round(value * 1000)}ms"
     return f"{value:.1f}s" if value < 10 else f"{round(value)}s"
+
+
+def parsed(text: str) -> float | None:
+    """What seconds() wrote, in seconds; None for anything else."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s)", text)
+    return float(found[1]) / (1000 if found[2] == "ms" else 1) if found is not None else None
 
 
 def p95(values: Iterable[float], least: int) -> float | None:
