@@ -36,7 +36,8 @@ _WIDTH = 240
 class Line:
     """One object. monthly: US dollars, None when no price of it is known or no pass has told one. label: the value of the label asked for.
 
-    spent, forecast: of this month, None when not known. advice: status.advice.
+    spent, forecast: of this month, None when not known. advice: status.advice. held: the part of monthly that is not there, because a CostBudget
+    keeps it back or nobody runs the plan.
     """
 
     namespace: str
@@ -50,6 +51,12 @@ class Line:
     spent: Decimal | None = None
     forecast: Decimal | None = None
     advice: Mapping[str, Any] = field(default_factory=dict)
+    held: Decimal = Decimal(0)
+
+    @property
+    def running(self) -> Decimal | None:
+        """The part of monthly that is there, or was let through."""
+        return max(self.monthly - self.held, Decimal(0)) if self.monthly is not None else None
 
     @property
     def whole(self) -> bool:
@@ -65,7 +72,13 @@ class Sum:
 
     @property
     def monthly(self) -> Decimal:
-        return sum((line.monthly or Decimal(0) for line in self.lines), Decimal(0))
+        """Of what is there, or was let through."""
+        return sum((line.running or Decimal(0) for line in self.lines), Decimal(0))
+
+    @property
+    def held(self) -> Decimal:
+        """What is in no sum."""
+        return sum((line.held for line in self.lines), Decimal(0))
 
     @property
     def spent(self) -> Decimal | None:
@@ -129,6 +142,7 @@ def line(obj: Object, kind: str, label: str) -> Line:
         amount_told(cost.get("monthToDate")),
         amount_told(cost.get("forecast")),
         status.get("advice") or {},
+        amount_told(cost.get("held")) or Decimal(0),
     )
 
 
@@ -146,10 +160,17 @@ def as_json(lines: Sequence[Line], label: str) -> dict[str, Any]:
     return {
         "objects": [_fields(one, label) for one in lines],
         "sums": [
-            {**key, "objects": len(group.lines), "monthlyEstimate": money(group.monthly), "incomplete": group.lacking}
+            {
+                **key,
+                "objects": len(group.lines),
+                "monthlyEstimate": money(group.monthly),
+                "held": money(group.held),
+                "incomplete": group.lacking,
+            }
             for key, group in sums(lines, label)
         ],
         "monthlyEstimate": money(Sum(tuple(lines)).monthly),
+        "held": money(Sum(tuple(lines)).held),
         "incomplete": Sum(tuple(lines)).lacking,
         "currency": "USD",
     }
@@ -204,8 +225,8 @@ def _page(lines: Sequence[Line], budgets: Sequence[Bar]) -> str:
     bars = [
         Bar(
             f"{one.namespace}/{one.name}",
-            f"{one.kind}, {one.basis or 'not looked at yet'}",
-            one.monthly,
+            f"{one.kind}, {_basis(one) or 'not looked at yet'}",
+            one.running,
             one.spent,
             one.forecast,
             amount_told(one.budget),
@@ -234,6 +255,7 @@ def _fields(one: Line, label: str) -> dict[str, str]:
         "monthlyBudget": one.budget,
         "monthToDate": money(one.spent) if one.spent is not None else "",
         "forecast": money(one.forecast) if one.forecast is not None else "",
+        "held": money(one.held) if one.held else "",
     }
 
 
@@ -272,7 +294,7 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
                 Text(amount, style="red" if over else "" if one.whole else "yellow"),
                 *((_told(one.spent), _told(one.forecast)) if actual else ()),
                 one.budget,
-                one.basis,
+                _basis(one),
             )
         if len(group.lines) > 1:
             table.add_row(
@@ -290,10 +312,18 @@ def _table(console: Console, lines: Sequence[Line], label: str) -> None:
     sums_ = (_told(everything.spent), _told(everything.forecast)) if actual else ()
     table.add_row(*blank, "", "", "total", money(everything.monthly), *sums_, "", "", style="bold")
     console.print(table)
+    if everything.held:
+        console.print(f"${money(everything.held)} a month is held or only planned, and in no sum.")
     if everything.lacking:
         console.print(
             f"{everything.lacking} of {len(lines)} lack a price or have not been looked at: status.cost.missing says what."
         )
+
+
+def _basis(one: Line) -> str:
+    if not one.held:
+        return one.basis
+    return f"{one.basis}, {'held' if not one.running else f'{money(one.held)} held'}"
 
 
 def _count(number: int, what: str) -> str:

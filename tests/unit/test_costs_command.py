@@ -92,8 +92,8 @@ def test_csv_has_an_object_a_line() -> None:
 def test_json_has_sums_by_a_label() -> None:
     found = json.loads(asked("-o", "json", "--by-label", "team").output)
     assert found["sums"] == [
-        {"label": "a", "objects": 2, "monthlyEstimate": "126.68", "incomplete": 1},
-        {"label": "b", "objects": 1, "monthlyEstimate": "0.00", "incomplete": 1},
+        {"label": "a", "objects": 2, "monthlyEstimate": "126.68", "held": "0.00", "incomplete": 1},
+        {"label": "b", "objects": 1, "monthlyEstimate": "0.00", "held": "0.00", "incomplete": 1},
     ]
     assert found["monthlyEstimate"] == "126.68"
     assert found["incomplete"] == 2
@@ -125,6 +125,20 @@ def test_a_cluster_that_cannot_be_reached_is_told_in_a_sentence(monkeypatch: pyt
 def test_a_status_that_holds_no_amount_is_unknown(amount: Any) -> None:
     found = {"metadata": {"namespace": "shop", "name": "x"}, "status": {"cost": {"monthlyEstimate": amount}}}
     assert costs.line(found, "DynamoTable", "").monthly is None
+
+
+def test_what_is_held_is_in_no_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs, larger, naive = (obj(name, "shop", "a", "50.00") for name in ("runs", "larger", "naive"))
+    larger["status"]["cost"]["held"] = "20.00"
+    naive["status"]["cost"]["held"] = "50.00"
+    serving(monkeypatch, {"dynamotables": [runs, larger, naive], "auroraclusters": []})
+    rows = [line.split() for line in asked().output.splitlines()]
+    assert ["shop", "DynamoTable", "larger", "50.00", "Estimate,", "20.00", "held"] in rows
+    assert ["shop", "DynamoTable", "naive", "50.00", "Estimate,", "held"] in rows
+    assert ["total", "80.00"] in rows
+    assert "$70.00 a month is held or only planned, and in no sum." in asked().output
+    told = json.loads(asked("-o", "json").output)
+    assert (told["monthlyEstimate"], told["objects"][1]["held"]) == ("80.00", "50.00")
 
 
 def test_into_a_pipe_goes_every_name_and_every_amount_whole(monkeypatch: pytest.MonkeyPatch) -> None:
