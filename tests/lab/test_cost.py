@@ -83,6 +83,10 @@ def test_a_table_shows_its_cost_with_four_writes_at_most_and_nothing_more_at_res
         table.look()
         assert costs(table)[0] == "53.78"
         assert "plan" not in table.status
+        # Twice the writes: the column says so at once, the annotations within the hour.
+        table.edit(cost={"expectedUsage": {**spec["cost"]["expectedUsage"], "writesPerSecond": 20}})
+        table.until(lambda: column(table) == "86.63", "the column follows")
+        assert costs(table)[0] == "53.78"
         table.delete().gone()
 
 

@@ -21,7 +21,7 @@ from penstock.api.auroracluster_status import AuroraClusterStatus
 from penstock.api.forms import RATE, REGION, TIME, DeletionPolicy, Tags
 from penstock.api.hibernation import Hibernation
 from penstock.api.kind import AGE, Column, Kind, condition_column
-from penstock.api.meta import MONTHLY_COST, ObjectMeta
+from penstock.api.meta import ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, between, problems
 from penstock.api.quantities import Duration, Money, Quantity
 from penstock.api.windows import Window, daily, weekly
@@ -514,8 +514,8 @@ KIND: Final = Kind(
         Column("Class", ".spec.instances.class", "The class of the instances that the spec asks for."),
         Column(
             "Cost/mo",
-            ".metadata.annotations." + MONTHLY_COST.replace(".", r"\."),
-            "What the cluster costs a month, in US dollars.",
+            ".status.cost.monthlyEstimate",
+            "What the cluster as declared costs a month, in US dollars.",
         ),
         Column(
             "Saving/mo",

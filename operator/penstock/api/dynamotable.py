@@ -19,7 +19,7 @@ from penstock.api import dynamotable_rules, hibernation
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.forms import RATE, REGION, SHARE, TIME, DeletionPolicy, Tags
 from penstock.api.kind import AGE, Column, Kind, condition_column
-from penstock.api.meta import MONTHLY_COST, ObjectMeta
+from penstock.api.meta import ObjectMeta
 from penstock.api.model import ApiModel, Distinct, Problem, Rule, Says, between, problems
 from penstock.api.quantities import Duration, Money, Quantity
 
@@ -459,8 +459,8 @@ KIND: Final = Kind(
         Column("Size", ".status.size", "Size of the items, as AWS measures it about every six hours."),
         Column(
             "Cost/mo",
-            ".metadata.annotations." + MONTHLY_COST.replace(".", r"\."),
-            "What the table costs a month, in US dollars.",
+            ".status.cost.monthlyEstimate",
+            "What the table as declared costs a month, in US dollars.",
         ),
         Column(
             "Saving/mo",
