@@ -131,6 +131,7 @@ def test_conditions_are_those_of_kstatus(orders: Declared) -> None:
         "Recoverable": ("True", "RestorePointFresh"),
         # The example costs more than its own budget of $20.
         "WithinBudget": ("False", "OverBudget"),
+        "ObjectivesMet": ("Unknown", "NotMeasured"),
     }
     generation = orders.object["metadata"]["generation"]
     for condition in found.values():
