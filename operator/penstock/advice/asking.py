@@ -10,10 +10,11 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from penstock.advice.measures import WINDOW
@@ -22,7 +23,7 @@ from penstock.aws.account import Account
 from penstock.aws.cloudwatch import BATCH, Metrics
 from penstock.aws.series import Point, Query
 from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.kind import Key
+from penstock.engine.kind import Key, Object, Report
 from penstock.engine.queue import Priority
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,15 @@ class Standing:
     """What is known of one object's advice.
 
     due: when it is asked for again, by the monotonic clock. asked: the generation of the spec that was asked for last; generation: the one for which
-    there is an answer.
+    there is an answer. seen: what its kind wanted and observed, kept no longer than until it is answered: of thousands of objects it would be most of
+    the memory.
     """
 
     due: float = field(default_factory=lambda: time.monotonic() + FIRST)
     asked: int = -1
     generation: int = -1
     found: Findings | None = None
+    seen: tuple[Any, Any] | None = None
 
     @property
     def saving(self) -> Decimal:
@@ -89,6 +92,24 @@ class Advisor:
     def asks(self) -> bool:
         """Whether anything is asked at all."""
         return self._every > 0
+
+    def onto(
+        self,
+        report: Report,
+        obj: Object,
+        standing: Standing,
+        generation: int,
+        seen: tuple[Any, Any] | None,
+        *,
+        there: bool,
+    ) -> Report:
+        """The report with status.advice. seen: (desired, observed) of this pass, None without a look. there: whether it is in AWS, and stays."""
+        if seen is not None and self.asks and due(standing, generation, time.monotonic()):
+            standing.seen = seen
+        known = (obj.get("status") or {}).get("advice")
+        if not known and not (there and self.asks):
+            return report
+        return replace(report, fields={**report.fields, "advice": standing.status(known, generation)})
 
     async def run(self, wake: Callable[[Key], None]) -> None:
         """Ask for ever; wake(key) puts an object whose advice may be another on the queue."""
@@ -144,6 +165,30 @@ class Advisor:
         # That there is nothing yet stands on the object already.
         if changed and not (before is None and found == NOTHING_YET):
             wake(subject.key)
+
+
+def subjects(
+    standings: Iterable[tuple[Key, Standing]],
+    queries: Callable[[Any, Any], tuple[Query, ...]],
+    findings: Callable[[Any, Any, Series, datetime], Findings],
+) -> Iterator[Subject]:
+    """The objects whose metrics are to be asked for now. queries(desired, observed): which; findings: what comes of them."""
+    now = time.monotonic()
+    for key, standing in list(standings):
+        if standing.seen is None or not due(standing, standing.seen[0].generation, now):
+            continue
+        desired, observed = standing.seen
+        asked = queries(desired, observed)
+        if asked:
+            answer = partial(_answer, standing, partial(findings, desired, observed))
+            yield Subject(key, desired.region, desired.generation, standing, asked, answer)
+
+
+def _answer(
+    standing: Standing, findings: Callable[[Series, datetime], Findings], series: Series, now: datetime
+) -> Findings:
+    standing.seen = None
+    return findings(series, now)
 
 
 def _batches(subjects: Sequence[Subject], period: int) -> Iterable[list[Subject]]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from penstock.aws.account import Account
 from penstock.aws.cloudwatch import Metrics, Query
+from penstock.cost import estimate as estimates
 from penstock.cost import spend
 from penstock.cost.bills import Bills
 from penstock.cost.book import PriceBook
@@ -92,6 +93,23 @@ class Meters:
             return None
         found = spend.spend(known.ledger, rate, known.meters, known.reading, self.prices.of(region), created)
         return _with_source(found, known, self.bills.note)
+
+    def onto(
+        self,
+        key: Key,
+        status: Mapping[str, Any],
+        generation: int,
+        owner: str,
+        estimate: Estimate,
+        spent: Spend | None,
+        *,
+        asked: bool,
+    ) -> dict[str, Any]:
+        """status.cost: the estimate, what was spent and what AWS billed. owner: the owner tag. asked: somebody asked for a look."""
+        cost = estimates.told(estimate, status, generation)
+        if spent is not None:
+            cost = spend.told(cost, status.get("cost") or {}, spent, self.watching(key), now=asked)
+        return self.bills.onto(cost, owner)
 
     def watching(self, key: Key) -> Decimal:
         """US dollars a month that reading the object's metrics costs; 0 without a known price."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
-from penstock.advice.asking import DAY, Advisor, Series, Standing, Subject, due
+from penstock.advice.asking import DAY, Advisor, Series, Standing, Subject, subjects
 from penstock.advice.report import Findings
 from penstock.api import meta
 from penstock.api.conditions import ConditionType
@@ -23,7 +21,6 @@ from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.cost import dynamo as rates
-from penstock.cost import estimate as estimates
 from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
@@ -55,7 +52,6 @@ RESOURCE = Resource(meta.GROUP, meta.VERSION, "dynamotables")
 class _Entry:
     memory: Memory = field(default_factory=Memory)
     advice: Standing = field(default_factory=Standing)
-    seen: tuple[Desired, Observed] | None = None
     uid: str = ""
     generation: int = -1
     parsed: DynamoTable | None = None
@@ -188,39 +184,23 @@ class DynamoTables:
         # What is still to be read may be paid for.
         if outcome.observed is not None and not outcome.observed.partial and not desired.absent:
             found = costing.estimate(desired, outcome.observed, self._prices.of(desired.region), now.date())
-            told = estimates.told(found, status, desired.generation)
-            spent = self._spent(desired, outcome.observed, now)
-            key = Key(NAME, desired.namespace, desired.name)
-            asked = forced_token(obj) is not None
-            known = spends.told(told, known or {}, spent, self._meters.watching(key), now=asked) if spent else told
-            known = self._meters.bills.onto(known, desired.owner)
+            spent, asked = self._spent(desired, outcome.observed, now), forced_token(obj) is not None
+            known = self._meters.onto(
+                self._key(desired), status, desired.generation, desired.owner, found, spent, asked=asked
+            )
         return replace(report, fields={**report.fields, "cost": known}) if known else report
 
     def _with_advice(self, report: Report, obj: Object, desired: Desired, outcome: Outcome[Observed]) -> Report:
-        entry = self._entries[self._key(desired)]
-        asks = self._advisor.asks and due(entry.advice, desired.generation, time.monotonic())
-        if outcome.observed is not None and asks:
-            # Kept no longer than until it is answered: of thousands of objects it would be most of the memory.
-            entry.seen = (desired, outcome.observed)
-        known = (obj.get("status") or {}).get("advice")
-        if not known and (not report.fields.get("tableArn") or desired.absent or not self._advisor.asks):
-            return report
-        return replace(report, fields={**report.fields, "advice": entry.advice.status(known, desired.generation)})
+        seen = (desired, outcome.observed) if outcome.observed is not None else None
+        there = bool(report.fields.get("tableArn")) and not desired.absent
+        standing = self._entries[self._key(desired)].advice
+        return self._advisor.onto(report, obj, standing, desired.generation, seen, there=there)
 
     def _due(self) -> Iterator[Subject]:
-        """Objects whose metrics are to be asked for."""
-        now = time.monotonic()
-        for key, entry in list(self._entries.items()):
-            if entry.seen is None or not due(entry.advice, entry.seen[0].generation, now):
-                continue
-            desired, observed = entry.seen
-            queries = advising.queries(desired, observed)
-            if queries:
-                answer = partial(self._advise, entry, desired, observed)
-                yield Subject(key, desired.region, desired.generation, entry.advice, queries, answer)
+        standings = ((key, entry.advice) for key, entry in self._entries.items())
+        return subjects(standings, advising.queries, self._findings)
 
-    def _advise(self, entry: _Entry, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
-        entry.seen = None
+    def _findings(self, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
         return advising.findings(desired, observed, series, now, self._prices.of(desired.region))
 
     def forget(self, key: Key) -> None:
