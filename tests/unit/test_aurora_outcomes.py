@@ -166,6 +166,24 @@ def test_a_failover_that_does_not_end_is_stalled_after_its_limit_and_told_once()
     assert life.notes.count("FailoverStarted") == 1
 
 
+def test_a_database_that_takes_no_write_is_not_said_to_serve_because_aws_says_so() -> None:
+    life = alive()
+    life.clock = 30
+    life.ledger.failure(29.5, None, 30, life.now)
+
+    def picture(problem: str = "") -> Picture:
+        return Picture(reached=True, outages=life.ledger.outages, uptime=life.ledger.uptime, problem=problem)
+
+    assert "serves" in said(life.look(picture()))["Ready"][2], "a blink is none"
+    life.clock = 70
+    ready = said(life.look(picture("The database at x:5432 does not answer.")))["Ready"]
+    assert ready[:2] == (True, "Available")
+    assert "no write taken since" in ready[2]
+    assert ready[2].endswith("The database at x:5432 does not answer.")
+    life.ledger.success(80, life.now, ONE)
+    assert "serves" in said(life.look())["Ready"][2]
+
+
 def test_what_is_measured_again_after_a_trouble_is_worth_a_look() -> None:
     life = alive({"queryP95": "1s"})
     desired = replace(life.operator.desired, created_at=life.begin.isoformat())

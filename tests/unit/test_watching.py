@@ -264,6 +264,11 @@ def test_a_drill_without_a_report_says_so(status: dict[str, Any], words: str) ->
         page(obj(**status), "html")
 
 
+def test_a_database_that_takes_no_write_is_one_to_look_at_whatever_aws_says() -> None:
+    (line,) = lines([cluster(availability={"downSince": "2026-11-01T03:00:30Z"})], [], NOW)
+    assert line.health is Health.ODD
+
+
 def test_the_time_to_connect_is_there_without_an_objective() -> None:
     (line,) = lines([cluster(connect="12ms", objectives=[{"name": "availability", "observed": "100"}])], [], NOW)
     assert line.connect == "12ms"

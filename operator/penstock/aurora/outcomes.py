@@ -121,6 +121,7 @@ def added(
     )
     notes = failover_words.notes(before, after, cluster.identifier)
     found = _with_lasting(report, desired, evidence, failovers.lasting(after), status)
+    found = _with_silence(found, desired, seen.picture)
     extra = found.notes if failovers.lasting(after) is None else _without_ready(found.notes)
     if met is not None:
         notes = (*notes, *_missed(status, met))
@@ -414,6 +415,24 @@ def _with_lasting(
     if stalled is not None and stalled.reason == Reason.FAILING_OVER and known.get("reason") != Reason.FAILING_OVER:
         notes = (*notes, Note("FailoverStalled", stalled.message, warning=True, action="Failover"))
     return replace(report, conditions=tuple(told), notes=notes)
+
+
+def _with_silence(report: Report, desired: Desired, picture: Picture) -> Report:
+    """Ready stays what AWS says, since the probe may be cut off alone; but it must not say that a database serves which takes no write."""
+    outage = picture.lasting
+    if outage is None or not picture.problem:
+        return report
+    sentence = (
+        f"Cluster {desired.identifier} is available as AWS says, but the probe has seen no write taken since {outage.started:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{picture.problem}"
+    )
+    told = tuple(
+        replace(c, message=sentence)
+        if c.type == ConditionType.READY and c.status and c.reason == Reason.AVAILABLE
+        else c
+        for c in report.conditions
+    )
+    return replace(report, conditions=told)
 
 
 def _without_ready(told: Sequence[Note]) -> tuple[Note, ...]:

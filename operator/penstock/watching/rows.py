@@ -110,18 +110,20 @@ def _line(obj: Mapping[str, Any], drill: Mapping[str, Any] | None, now: datetime
         objectives=_objectives(objectives, missed),
         drill=_drill(drill, now),
         cost=cost,
-        health=_health(ready, missed, drill),
+        health=_health(ready, missed, drill, down="downSince" in (status.get("availability") or {})),
         lag_milliseconds=milliseconds(lag),
         monthly=monthly,
         failed_over=failed_over,
     )
 
 
-def _health(ready: Mapping[str, Any], missed: Sequence[str], drill: Mapping[str, Any] | None) -> Health:
+def _health(
+    ready: Mapping[str, Any], missed: Sequence[str], drill: Mapping[str, Any] | None, *, down: bool = False
+) -> Health:
     if ready.get("status") != "True":
         return Health.BAD
     failed = drill is not None and (drill.get("status") or {}).get("verdict") == "Failed"
-    return Health.ODD if missed or failed or ready.get("reason") != "Available" else Health.GOOD
+    return Health.ODD if down or missed or failed or ready.get("reason") != "Available" else Health.GOOD
 
 
 def _failover(failover: Mapping[str, Any], now: datetime) -> str:
