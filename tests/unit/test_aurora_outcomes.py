@@ -180,6 +180,12 @@ def test_a_database_that_takes_no_write_is_not_said_to_serve_because_aws_says_so
     assert ready[:2] == (True, "Available")
     assert "no write taken since" in ready[2]
     assert ready[2].endswith("The database at x:5432 does not answer.")
+    met = said(life.look(picture("The database at x:5432 does not answer.")))["ObjectivesMet"]
+    assert met[:2] == (None, "ProbeFailing")
+    assert met[2] == (
+        "No write is taken since 2026-11-02T12:03:19Z, which counts against the availability; replicaLag cannot be measured: "
+        "The database at x:5432 does not answer."
+    )
     life.ledger.success(80, life.now, ONE)
     assert "serves" in said(life.look())["Ready"][2]
 

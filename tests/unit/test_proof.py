@@ -85,6 +85,14 @@ def test_an_outage_that_lasts_is_told_each_time_it_has_doubled_and_taken_back_wh
     assert over["downSeconds"] == 30
 
 
+def test_a_database_that_goes_down_as_soon_as_it_is_asked_is_told_as_down():
+    seen = Uptime(since=NOW - timedelta(seconds=2))
+    seen.add(NOW, 2, down=False)
+    assert availability.told({}, {}, seen, outage(0), 99.99, NOW + timedelta(seconds=3)) is None
+    told = kept(seen, {}, NOW + timedelta(seconds=9), outage=outage(0))
+    assert (told["downSince"], told["downSeconds"]) == ("2026-11-28T12:00:00Z", 9)
+
+
 def test_an_outage_that_lasts_for_hours_uses_the_budget_up_while_it_does_and_is_written_six_times_an_hour():
     seen = Uptime(since=NOW - timedelta(days=1))
     seen.add(NOW, 3600, down=False)

@@ -118,6 +118,7 @@ def added(
         seen.picture.problem,
         off=seen.picture.off,
         lag_problem=seen.picture.lag_problem,
+        down_since=str((fields.get("availability") or {}).get("downSince") or ""),
     )
     notes = failover_words.notes(before, after, cluster.identifier)
     found = _with_lasting(report, desired, evidence, failovers.lasting(after), status)

@@ -136,10 +136,10 @@ def told(
     down = sum(d.down for d in days.values())
     probed = sum(d.probed for d in days.values())
     stood = days_of(before)
-    if not before and probed < FIRST:
-        return None
     rewritten = _rewritten(sum(d.probed for d in stood.values()))
     lasting, lasted = _lasting(before, outage, now, anyhow=anyhow)
+    if not before and probed + (lasted or 0) < FIRST:
+        return None
     same = (
         not anyhow
         and bool(before)

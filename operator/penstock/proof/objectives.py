@@ -209,9 +209,16 @@ _CALLED: Final = {
 
 
 def condition(
-    judged: Sequence[Judgement], impossible: Sequence[str], problem: str, *, off: str = "", lag_problem: str = ""
+    judged: Sequence[Judgement],
+    impossible: Sequence[str],
+    problem: str,
+    *,
+    off: str = "",
+    lag_problem: str = "",
+    down_since: str = "",
 ) -> Condition | None:
-    """ObjectivesMet; None without objectives. problem: why the probe measures nothing; off: why nobody is asked; lag_problem: why not the lag."""
+    """ObjectivesMet; None without objectives. problem: why the probe measures nothing; off: why nobody is asked; lag_problem: why not the lag.
+    down_since: since when no write is taken, which counts against the availability; '' while one is."""
     kind = ConditionType.OBJECTIVES_MET
     if not judged:
         return None
@@ -228,7 +235,11 @@ def condition(
         return Condition(kind, False, Reason.OBJECTIVE_UNREACHABLE, impossible[0])
     needing = [j.name for j in judged if j.name in _NEED_PROBE]
     if needing and problem:
-        sentence = f"{', '.join(needing)} cannot be measured: {problem}"
+        counted = down_since and any(j.name == "availability" and j.met is not None for j in judged)
+        silent = [name for name in needing if not counted or name != "availability"]
+        sentence = f"{', '.join(silent)} cannot be measured: {problem}" if silent else problem
+        if counted:
+            sentence = f"No write is taken since {down_since}, which counts against the availability; {sentence}"
         return Condition(kind, None, Reason.PROBE_FAILING, sentence)
     unknown = [j.name for j in judged if j.met is None and j.name != "failover"]
     if "replicaLag" in unknown and lag_problem:
