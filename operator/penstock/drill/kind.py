@@ -70,19 +70,21 @@ class FailoverDrills:
         found = parse_as(FailoverDrill, {**obj, "status": {}})
         if isinstance(found, list):
             raise Invalid(found)
-        absent = "deletionTimestamp" in metadata
+        absent, status = "deletionTimestamp" in metadata, parse_status(obj.get("status") or {})
         schedule = None
         if found.spec.schedule is not None and not absent:
             try:
                 schedule = Schedule(found.spec.schedule, found.spec.timezone or "")
             except ValueError as error:
-                raise Invalid([Problem("spec.schedule", str(error))]) from error
+                # A run that goes on is carried to its end: else its writers, its table and its hold on the cluster would stay.
+                if status.run is None:
+                    raise Invalid([Problem("spec.schedule", str(error))]) from error
         desired = Desired(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
             spec=found.spec,
-            status=parse_status(obj.get("status") or {}),
+            status=status,
             cluster=found.spec.cluster_ref.name,
             schedule=schedule,
             created_at=datetime.fromisoformat(metadata["creationTimestamp"]),
