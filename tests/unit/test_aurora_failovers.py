@@ -128,15 +128,6 @@ def test_a_drill_is_the_cause_and_says_what_was_lost_even_afterwards():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"]
 
 
-def test_a_zone_that_is_lost_is_told_as_that():
-    obj = Object()
-    obj.look(0, "a", probed=True, serving="a")
-    events = (started(15, "b"), completed(18, "b"))
-    outages = (felt(10, 19, after="b"),)
-    (found,) = obj.look(20, "b", probed=True, serving="b", outages=outages, events=events, zone_lost=True)
-    assert found.cause is Cause.ZONE_LOSS
-
-
 def test_a_writer_that_somebody_deleted_is_a_users_doing():
     obj = Object()
     obj.look(0, "a")

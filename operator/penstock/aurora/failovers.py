@@ -91,7 +91,7 @@ class Evidence:
     last one perhaps lasting. serving: who answers there as the writer now; '' when nobody does or nobody asks. claimed: the instance that answers as
     a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. trying: whether it has only begun to be asked, and
     may answer any moment. begun: when this process looked at the cluster first. sighted: when it last saw the previous writer described as it, None
-    when it did not. zone_lost: everything that is known in the zone of the previous writer is down.
+    when it did not.
     """
 
     writer: str
@@ -110,7 +110,6 @@ class Evidence:
     asked: Asked | None = None
     drills: tuple[Drill, ...] = ()
     deleting: frozenset[str] = frozenset()
-    zone_lost: bool = False
 
     @property
     def lasting(self) -> Outage | None:
@@ -553,11 +552,8 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
     words = [e.message.lower() for e in near]
     if failover.from_ in evidence.deleting or any(w.startswith("db instance deleted") for w in words):
         return Cause.USER
-    lost = Cause.ZONE_LOSS if evidence.zone_lost else Cause.AWS
-    if any(w.startswith(_MAINTENANCE) for w in words):
+    if any(w.startswith((*_MAINTENANCE, *_RECOVERY)) for w in words):
         return Cause.AWS
-    if any(w.startswith(_RECOVERY) for w in words):
-        return lost
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
     # Which beginning is its own is certain only when it is known to whom it goes; and what is once told as asked for is never told otherwise.
@@ -565,11 +561,11 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
     earlier = not felt or failover.started < felt[0].started - _SKEW
     if start is not None and earlier and failover.measured_by is MeasuredBy.PROBE:
         # A process before this one felt it begin; the object has whole seconds, cut off.
-        return lost if failover.started <= start.time - timedelta(seconds=1) else asked_for
+        return Cause.AWS if failover.started <= start.time - timedelta(seconds=1) else asked_for
     if start is None or not felt:
         return Cause.UNKNOWN
     if min(o.noticed for o in felt) <= start.time - _BEFORE:
-        return lost
+        return Cause.AWS
     # AWS had begun before anybody was cut off: it was asked to. Unless nobody looked for so long that it could have noticed a loss by then.
     return asked_for if felt[0].started >= start.time - _NOTICES else Cause.UNKNOWN
 
