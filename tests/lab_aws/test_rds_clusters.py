@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from .conftest import aurora, member
 
@@ -311,7 +312,17 @@ def test_the_managed_secret_holds_the_real_password(client, rds, lab, cluster, r
     assert rotating["MasterUserSecret"]["SecretStatus"] == "rotating"
     lab.clock(advance=11)
     assert shown(rds, name)["MasterUserSecret"]["SecretStatus"] == "active"
-    assert held()["password"] == lab.rds_password(name) != first["password"]
+    second = held()["password"]
+    assert second == lab.rds_password(name) != first["password"]
+    # Secrets Manager has RDS do it; it makes no version of its own.
+    secrets.rotate_secret(SecretId=secret["SecretArn"])
+    assert shown(rds, name)["MasterUserSecret"]["SecretStatus"] == "rotating"
+    with pytest.raises(ClientError):
+        secrets.rotate_secret(SecretId=secret["SecretArn"])
+    assert held()["password"] == second
+    lab.clock(advance=11)
+    assert shown(rds, name)["MasterUserSecret"]["SecretStatus"] == "active"
+    assert held()["password"] == lab.rds_password(name) != second
     rds.modify_db_cluster(**one, ManageMasterUserPassword=False, MasterUserPassword="my-own-one", ApplyImmediately=True)
     lab.clock(advance=11)
     assert "MasterUserSecret" not in shown(rds, name)

@@ -462,8 +462,8 @@ async def test_after_throttling_it_comes_back_a_step_at_a_time() -> None:
         await inventory.view(HOME, "a", fresh=True)
         began = elapsed()
         await asyncio.sleep(60)
-        # At full speed it would be twelve; jitter moves the last of them over the minute.
-        assert 1 <= account.count("DescribeDBClusters", began) <= 6
+        # At full speed it would be twelve; jitter moves one or two over the minute.
+        assert 1 <= account.count("DescribeDBClusters", began) <= 8
         await asyncio.sleep(60)
         began = elapsed()
         await asyncio.sleep(60)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..clock import clock
+from ..errors import AwsError
 from ..request import Request
 from ..settings import settings
 from . import catalog, clusters, instances, parametergroups, subnetgroups, validate, windows
@@ -176,6 +177,15 @@ def check_upgrade(
                 f"The DB instance class {member.db_class} of {member.identifier} is not supported by {target.version}."
             )
     return target
+
+
+def rotate_secret(store: Store, arn: str) -> None:
+    """What Secrets Manager asks RDS for when somebody rotates a master secret there."""
+    found = next((c for c in store.clusters.values() if c.secret is not None and c.secret.arn == arn), None)
+    if found is None:
+        raise AwsError("DBClusterNotFoundFault", f"No DB cluster has the secret {arn}.", 404)
+    spec = {"DBClusterIdentifier": found.identifier, "RotateMasterUserPassword": True, "ApplyImmediately": True}
+    modify_db_cluster(store, Request("POST", "/", "", {}, b"", service="rds", parameters=spec))
 
 
 def _check_secret(spec: dict[str, Any], cluster: Cluster, *, immediately: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ from . import (
     power,
     removal,
     restores,
+    secrets,
     snapshots,
     subnetgroups,
     subscriptions,
@@ -114,6 +116,7 @@ class Regions:
         if found is None:
             with self._lock:
                 found = self._stores.setdefault((account_id, region), Store(account_id, region, self._plane))
+            secrets.rotated_by(account_id, region, functools.partial(_rotate, found))
         return found
 
     def __iter__(self) -> Any:
@@ -124,6 +127,12 @@ class Regions:
         for store in self:
             with store.lock:
                 store.settle(clock.now())
+
+
+def _rotate(store: Store, arn: str) -> None:
+    with store.lock:
+        store.settle(clock.now())
+        clusterchanges.rotate_secret(store, arn)
 
 
 def handlers(regions: Regions) -> dict[tuple[str, str], Handler]:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import functools
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import moto.secretsmanager.models as models
 from moto.secretsmanager.exceptions import InvalidRequestException
 
 from ..clock import clock
+from ..errors import AwsError
 
 OWNER_TAG = "aws:secretsmanager:owningService"
 CLUSTER_TAG = "aws:rds:primaryDBClusterArn"
 _ROTATION_DAYS = 7
+_ROTATIONS: dict[tuple[str, str], Callable[[str], None]] = {}
 _UNIQUE = uuid.UUID("6b0c6c9e-0b5e-4f4e-9d5f-5a2f0c1a7b11")
 
 
@@ -104,6 +107,28 @@ def install() -> None:
     backend = models.SecretsManagerBackend
     for name in ("delete_secret", "put_secret_value", "update_secret"):
         setattr(backend, name, _guarded(getattr(backend, name)))
+    backend.rotate_secret = _by_its_owner(backend.rotate_secret)
+
+
+def rotated_by(account: str, region: str, rotate: Callable[[str], None]) -> None:
+    """Has RDS do what RotateSecret asks for of a secret that it manages, as on AWS; rotate(arn) raises AwsError."""
+    _ROTATIONS[account, region] = rotate
+
+
+def _by_its_owner(function: Any) -> Any:
+    @functools.wraps(function)
+    def rotate_secret(self: Any, secret_id: str, *args: Any, **kwargs: Any) -> Any:
+        secret = self.secrets.get(secret_id) if secret_id in self.secrets else None
+        rotate = _ROTATIONS.get((self.account_id, self.region_name))
+        if secret is None or not secret.owning_service or rotate is None:
+            return function(self, secret_id, *args, **kwargs)
+        try:
+            rotate(str(secret.arn))
+        except AwsError as error:
+            raise InvalidRequestException(error.message) from error
+        return secret.to_short_dict()
+
+    return rotate_secret
 
 
 def _guarded(function: Any) -> Any:
