@@ -176,13 +176,12 @@ def test_kubectl_get_shows_the_columns_by_every_name(lab: Lab, namespace: str, a
         {
             "apiVersion": "penstock.dev/v1alpha1",
             "kind": "DynamoTable",
-            "metadata": {
-                "name": "orders",
-                "annotations": {"penstock.dev/mode": "Paused", "penstock.dev/monthly-cost-usd": "12.34"},
-            },
+            "metadata": {"name": "orders", "annotations": {"penstock.dev/mode": "Paused"}},
             "spec": {"key": {"partition": {"name": "id", "type": "String"}}},
         }
     )
+    cost = json.dumps({"status": {"cost": {"basis": "Estimate", "monthlyEstimate": "12.34"}}})
+    lab.kubectl("-n", namespace, "patch", "ddb", "orders", "--subresource=status", "--type=merge", "-p", cost)
     for name in ("ddb", "dynamotables", "dynamotable", "penstock"):
         header, row = lab.kubectl("-n", namespace, "get", name).stdout.splitlines()[:2]
         assert header.split() == ["NAME", "READY", "REASON", "MODE", "ITEMS", "SIZE", "COST/MO", "AGE"]
