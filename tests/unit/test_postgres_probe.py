@@ -44,6 +44,22 @@ def test_what_has_only_begun_not_to_answer_is_tried_often():
     assert asyncio.run(_attempts(8)) >= 8
 
 
+def test_a_password_that_is_doubted_while_the_others_are_asked_ends_no_question():
+    async def asked() -> frozenset[str]:
+        prober = Prober("", lambda *_: None, lambda _: None)
+        nobody = Endpoint("127.0.0.1", 9)
+        prober.watch(KEY, Target(nobody, instances=(("ledger-1", nobody),)), _password)
+        database = prober._databases[KEY]
+        database._login = ("owner", "secret")
+        asking = asyncio.create_task(database._others_answer())
+        asyncio.get_running_loop().call_soon(setattr, database, "_login", None)
+        prober._connecting = asyncio.Semaphore(1)
+        await asking
+        return prober.picture(KEY).deaf
+
+    assert asyncio.run(asked()) == {"ledger-1"}
+
+
 @pytest.mark.parametrize(("databases", "pause"), [(1, 0.5), (100, 0.5), (1000, 5.0)])
 def test_many_that_do_not_answer_are_tried_two_hundred_times_a_second_at_most(databases, pause):
     async def patience() -> float:

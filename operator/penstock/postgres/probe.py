@@ -494,13 +494,15 @@ class _Database:
 
     async def _others_answer(self) -> None:
         """Ask the reader endpoint and each instance, at the same time, on connections that are closed again."""
-        if self._login is None:
+        # It may be doubted while they are asked.
+        credentials = self._login
+        if credentials is None:
             return
         began = datetime.now(UTC)
         places = list(self.target.instances)
         if self.target.reader is not None:
             places.append(("", self.target.reader))
-        answers = await asyncio.gather(*(self._ask_one(place) for _, place in places))
+        answers = await asyncio.gather(*(self._ask_one(place, credentials) for _, place in places))
         claimed = ""
         deaf = set()
         for (name, _), answer in zip(places, answers, strict=True):
@@ -515,12 +517,11 @@ class _Database:
         if moved or news:
             self.prober.tell(self.key, happened=moved)
 
-    async def _ask_one(self, place: Endpoint) -> bool | None:
+    async def _ask_one(self, place: Endpoint, credentials: tuple[str, str]) -> bool | None:
         """Whether an endpoint takes writes; None when it does not answer."""
-        assert self._login is not None
         wire = None
         try:
-            login = self.prober.login(place, self.target.database, *self._login)
+            login = self.prober.login(place, self.target.database, *credentials)
             wire = Wire(await self.prober.connect(login), lambda _: None)
             return (await wire.ask(_PLAIN, ANSWERS))[0] == "f"
         except (psycopg.Error, OSError, TimeoutError, Cut, Refused, IndexError):
