@@ -65,8 +65,8 @@ lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of g
 unit: setup ## tests that need no lab
 	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab --ignore=tests/lab_postgres $(PYTEST))
 
-lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint
-	$(call step,lab tests,$(BIN)/pytest -q --durations=10 tests/lab $(PYTEST) || $(call again,tests/lab))
+lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint, in two labs side by side
+	$(call step,lab tests,$(BIN)/python tests/halves.py $(PYTEST))
 
 postgres-test: controlplane ## tests of the PostgreSQL behind the lab's RDS: failovers, backups, faults
 	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=10 tests/lab_postgres $(PYTEST) || $(call again,tests/lab_postgres))
