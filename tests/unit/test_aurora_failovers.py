@@ -237,6 +237,19 @@ def test_the_end_waits_for_a_probe_that_has_only_begun_to_ask():
     assert obj.notes == ["FailoverStarted", "FailoverFinished"] * 2
 
 
+def test_the_time_until_a_new_database_was_reached_is_no_part_of_the_failover_that_follows():
+    obj = Object()
+    reached = felt(1, 6, before="", after="a")
+    obj.look(7, "a", probed=True, serving="a", outages=(reached,))
+    lasting = (reached, felt(11, None))
+    (found,) = obj.look(12, "a", state="failing-over", probed=True, outages=lasting)
+    assert found.started == at(11)
+    events = (started(19, "b"), completed(20, "b"))
+    outages = (reached, felt(11, 21, after="b"))
+    (found,) = obj.look(22, "b", probed=True, serving="b", outages=outages, events=events)
+    assert (found.started, found.outage, found.cause) == (at(11), pytest.approx(10), Cause.AWS)
+
+
 def test_what_the_probe_felt_of_one_whose_end_was_told_before_is_not_the_next_ones():
     obj = Object()
     obj.look(0, "a")

@@ -631,6 +631,8 @@ def _outages(failover: Failover, newest: datetime | None, evidence: Evidence) ->
         if (newest is None or o.ended is None or o.ended > newest + timedelta(seconds=1))
         and o.started <= end + _BLIP
         and o.after in ("", failover.to or o.after)
+        # Not reached at first, and then served by the writer that was failed over from: that was before.
+        and not (o.before == "" and o.ended is not None and o.after == failover.from_ != failover.to)
         and (o.ended is None or o.ended >= failover.started - _NEAR)
     ]
 
