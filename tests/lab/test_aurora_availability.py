@@ -45,8 +45,12 @@ def test_an_outage_is_charged_whose_end_the_operator_did_not_live_to_see(lab: La
 
 def test_a_writer_that_is_lost_with_everything_in_its_zone_is_told_as_that(lab: Lab, namespace: str) -> None:
     # In a zone of their own: an instance of another test that answers there would prove that the zone is not lost.
-    # The lab's network is there with the first request to RDS.
-    lab.boto("rds").describe_db_clusters()
+    # The lab's network is there with the first subnet group.
+    rds = lab.boto("rds")
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=namespace, DBSubnetGroupDescription="first", SubnetIds=["subnet-a", "subnet-b"]
+    )
+    rds.delete_db_subnet_group(DBSubnetGroupName=namespace)
     ec2 = lab.boto("ec2")
     network = ec2.describe_subnets(SubnetIds=["subnet-a"])["Subnets"][0]["VpcId"]
     made = ec2.create_subnet(VpcId=network, CidrBlock="10.77.64.0/20", AvailabilityZone="us-east-1d")
