@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from declared import apply_all, slower, unharmed
 from declared_cluster import DeclaredCluster
+from mortal import Mortal
 
 from penstock_lab.lab import Lab
 
@@ -69,22 +70,14 @@ def both(*writes: str) -> list[Point]:
 Story = dict[Point, DeclaredCluster]
 
 
-class Rig:
+class Rig(Mortal):
     """An operator that can be killed, and the clusters of one story."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab = lab
+        super().__init__(lab, args=["--workers=32"])
+        self.operator.wait_ready()
         self.namespace = ""
         self.clusters: list[DeclaredCluster] = []
-        self.operator: Any = None
-        self.start()
-        # The first one took the pods' place, and gives it back.
-        self.first = self.operator
-
-    def start(self) -> None:
-        # Without the Lease, which would keep the next process waiting for fifteen seconds; takeovers have tests of their own.
-        self.operator = self.lab.run_operator(args=["--no-leader-elect", "--workers=32"])
-        self.operator.wait_ready()
 
     def declare(self, points: list[Point], spec: Mapping[str, Any], *, apply: bool = True) -> Story:
         """A cluster for each point; made already, unless its creation is the story."""
@@ -122,9 +115,9 @@ class Rig:
         missed = [(f["operation"], f["when"], f["key"]) for f in self.lab.aws.faults()]
         assert not missed, f"these writes never came: {missed}"
         time.sleep(0.2)
-        self.operator.kill()
-        self.operator.wait()
+        self.kill()
         self.start()
+        self.operator.wait_ready()
 
     def writes(self, cluster: DeclaredCluster) -> dict[str, int]:
         """How often each write was carried out for a cluster, by operation and whose it was."""
@@ -170,9 +163,7 @@ def killable(lab: Lab) -> Iterator[Rig]:
         try:
             yield found
         finally:
-            found.operator.stop()
-            found.first.__exit__(None, None, None)
-            lab.wait_operator()
+            found.close()
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from declared import Declared
+from declared import Declared, apply_all
+from mortal import Mortal
 
 from penstock_lab.lab import Lab
 
@@ -26,15 +27,12 @@ TABLES = 10
 HELD = 12.0
 
 
-class Rig:
+class Rig(Mortal):
     """An operator that can be killed, and tables under one budget."""
 
     def __init__(self, lab: Lab, namespace: str) -> None:
-        self.lab, self.namespace = lab, namespace
-        self.operator: Any = None
-        self.start()
-        # The first one took the pods' place, and gives it back.
-        self.first = self.operator
+        super().__init__(lab)
+        self.namespace = namespace
         body = {
             "apiVersion": "penstock.dev/v1alpha1",
             "kind": "CostBudget",
@@ -43,17 +41,6 @@ class Rig:
         }
         lab.kubectl("apply", "-f", "-", input=json.dumps(body))
         self.tables = [Declared(lab, namespace, TABLE, name=f"t{n}", apply=False) for n in range(TABLES)]
-
-    def start(self) -> None:
-        self.operator = self.lab.run_operator(args=["--no-leader-elect"])
-
-    def kill(self) -> None:
-        self.operator.kill()
-        self.operator.wait()
-
-    def apply(self) -> None:
-        items = [table.manifest for table in self.tables]
-        self.lab.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
     def there(self) -> list[Declared]:
         return [table for table in self.tables if table.exists]
@@ -78,9 +65,7 @@ def rig(lab: Lab, namespace: str) -> Iterator[Rig]:
     found = Rig(lab, namespace)
     yield found
     lab.aws.clear_faults()
-    found.operator.stop()
-    found.first.__exit__(None, None, None)
-    lab.wait_operator()
+    found.close()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -90,7 +75,7 @@ def test_of_many_made_at_once_only_those_that_fit_pass_though_the_operator_is_ki
     rig.lab.aws.add_fault(
         service="dynamodb", operation="CreateTable", key=key, kind="latency", seconds=HELD, when=when, count=FIT
     )
-    rig.apply()
+    apply_all(rig.lab, rig.tables)
     rig.tables[0].until(lambda: not rig.lab.aws.faults(), "as many as fit are asked for", HELD)
     rig.tables[0].until(lambda: len(rig.held()) > 0, "some are held", HELD)
     time.sleep(0.2)
@@ -118,7 +103,7 @@ def test_of_many_made_at_once_only_those_that_fit_pass_though_the_operator_is_ki
 
 def test_of_many_made_while_no_operator_runs_only_those_that_fit_pass(rig: Rig) -> None:
     rig.kill()
-    rig.apply()
+    apply_all(rig.lab, rig.tables)
     for seconds in (0.3, 0.6, 1.0, 1.5, 2.5):
         rig.start()
         time.sleep(seconds)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from declared import Declared, index
+from mortal import Mortal
 
 from penstock_lab.lab import Lab
 
@@ -54,20 +55,13 @@ def both(*operations: str) -> list[Point]:
     return [Point(operation, when) for operation in operations for when in ("before", "after")]
 
 
-class Rig:
+class Rig(Mortal):
     """An operator that can be killed, and the tables of one story."""
 
     def __init__(self, lab: Lab, namespace: str) -> None:
-        self.lab, self.namespace = lab, namespace
-        self.operator: Any = None
-        self.start()
-        # The first one took the pods' place, and gives it back.
-        self.first = self.operator
-
-    def start(self) -> None:
-        # Without the Lease, which would keep the next process waiting for fifteen seconds; takeovers have tests of their own.
-        self.operator = self.lab.run_operator({"PENSTOCK_RESYNC_SECONDS": "5"}, ["--no-leader-elect", "--workers=48"])
+        super().__init__(lab, {"PENSTOCK_RESYNC_SECONDS": "5"}, ["--workers=48"])
         self.operator.wait_ready()
+        self.namespace = namespace
 
     def crash(self, story: dict[Point, Declared], begin: Callable[[Declared], Any]) -> None:
         """Begin all, wait until each is held at its point, kill -9, and start again."""
@@ -85,10 +79,10 @@ class Rig:
         missed = [(f["operation"], f.get("when"), f["key"]) for f in self.lab.aws.faults()]
         assert not missed, f"these writes never came: {missed}"
         time.sleep(0.2)
-        self.operator.kill()
-        self.operator.wait()
+        self.kill()
         self.lab.aws.clear_faults()
         self.start()
+        self.operator.wait_ready()
 
     def writes(self, table: Declared) -> collections.Counter[str]:
         """The successful writes to one table, by operation."""
@@ -109,9 +103,7 @@ def rig(lab: Lab, namespace: str) -> Iterator[Rig]:
     found = Rig(lab, namespace)
     yield found
     lab.aws.clear_faults()
-    found.operator.stop()
-    found.first.__exit__(None, None, None)
-    lab.wait_operator()
+    found.close()
 
 
 def declare(rig: Rig, points: list[Point], spec: dict[str, Any], apply: bool) -> dict[Point, Declared]:
