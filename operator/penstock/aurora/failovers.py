@@ -32,6 +32,8 @@ _SKEW = timedelta(seconds=2)
 _NEAR = timedelta(seconds=60)
 # What is cut so soon after AWS told the end still belongs to it.
 _BLIP = timedelta(seconds=5)
+SAME = timedelta(seconds=10)
+"""So far apart a failover and the outage that it was may be told to begin."""
 # For so long the end of a failover waits for a probe that has not reached the database yet.
 _TRIED = timedelta(seconds=15)
 # AWS needs longer than this to notice that a writer is lost; whoever was served until then was failed over on request.
@@ -43,9 +45,14 @@ _REFINED = timedelta(hours=1)
 USUAL = timedelta(seconds=60)
 LIMIT = timedelta(seconds=120)
 
-_MAINTENANCE = ("applying off-line patches", "database instance patched", "database instance upgrade is in progress")
+# What AWS tells of the old writer when it maintained or recovered it.
+_BY_AWS = (
+    "applying off-line patches",
+    "database instance patched",
+    "database instance upgrade is in progress",
+    "recovery of the db instance",
+)
 _STARTED = (rds.FAILOVER_SAME_ZONE, rds.FAILOVER_CROSS_ZONE)
-_RECOVERY = ("recovery of the db instance",)
 
 
 @dataclass(frozen=True)
@@ -438,7 +445,7 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
     if evidence.probed:
         if evidence.lasting is None and evidence.serving == opened.to:
             # AWS's events are about to say why, and the Event that tells the end is written once.
-            felt = [o.ended for o in _outages(opened, newest, evidence) if o.ended is not None]
+            felt = _ends(_outages(opened, newest, evidence))
             told = opened.cause is not Cause.UNKNOWN or _start_of(opened, newest, evidence) is not None
             return told or completion is not None or now - max([looked, *felt]) >= _EXPLAINS
         # Who cannot reach it need not keep it open for ever.
@@ -451,7 +458,7 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
 
 def _ended(found: _List, opened: Failover, evidence: Evidence, now: datetime) -> Failover:
     newest = _before(found.known, len(found.known) - 1)
-    ends = [o.ended for o in _outages(opened, newest, evidence) if o.ended is not None]
+    ends = _ends(_outages(opened, newest, evidence))
     completion = _completion_of(opened, newest, evidence)
     end = max(ends) if ends else completion or now
     return _measured(replace(opened, finished=max(end, opened.started)), newest, evidence)
@@ -463,8 +470,7 @@ def _measured(over: Failover, newest: datetime | None, evidence: Evidence) -> Fa
     felt = [o for o in _outages(over, newest, evidence) if o.ended is not None]
     start, completion = _start_of(over, newest, evidence), _completion_of(over, newest, evidence)
     if felt:
-        # What a process before this one felt to its end is on the object.
-        seconds = max(over.outage or 0.0, sum(o.seconds for o in felt))
+        seconds = _cost(over, felt)
         before = evidence.begun is None or over.started < evidence.begun
         if before and over.measured_by is MeasuredBy.PROBE and over.started < min(o.started for o in felt) - _SKEW:
             # A process before this one felt it begin.
@@ -517,18 +523,17 @@ def _felt(opened: Failover, newest: datetime | None, evidence: Evidence) -> Fail
         return opened
     if evidence.lasting is not None:
         return replace(opened, measured_by=MeasuredBy.PROBE)
-    return replace(opened, measured_by=MeasuredBy.PROBE, outage=max(opened.outage or 0.0, sum(o.seconds for o in felt)))
+    return replace(opened, measured_by=MeasuredBy.PROBE, outage=_cost(opened, felt))
 
 
 def _felt_after_all(over: Failover, newest: datetime | None, evidence: Evidence) -> Failover:
     """One whose end was told before the probe reached the database: what it then felt is the better measure."""
     assert over.finished is not None
     felt = [o for o in _outages(over, newest, evidence) if o.ended is not None]
-    ends = [o.ended for o in felt if o.ended is not None]
-    if not ends:
+    if not felt:
         return over
-    seconds = max(over.outage or 0.0, sum(o.seconds for o in felt))
-    return replace(over, finished=max([over.finished, *ends]), outage=seconds, measured_by=MeasuredBy.PROBE)
+    finished = max([over.finished, *_ends(felt)])
+    return replace(over, finished=finished, outage=_cost(over, felt), measured_by=MeasuredBy.PROBE)
 
 
 def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> Cause:
@@ -552,7 +557,7 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
     words = [e.message.lower() for e in near]
     if failover.from_ in evidence.deleting or any(w.startswith("db instance deleted") for w in words):
         return Cause.USER
-    if any(w.startswith((*_MAINTENANCE, *_RECOVERY)) for w in words):
+    if any(w.startswith(_BY_AWS) for w in words):
         return Cause.AWS
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
@@ -635,6 +640,15 @@ def _outages(failover: Failover, newest: datetime | None, evidence: Evidence) ->
         and not (o.before == "" and o.ended is not None and o.after == failover.from_ != failover.to)
         and (o.ended is None or o.ended >= failover.started - _NEAR)
     ]
+
+
+def _ends(outages: Iterable[Outage]) -> list[datetime]:
+    return [o.ended for o in outages if o.ended is not None]
+
+
+def _cost(failover: Failover, felt: Iterable[Outage]) -> float:
+    """Seconds without a write: as this process felt them, or as a process before it did and wrote on the object, whichever is more."""
+    return max(failover.outage or 0.0, sum(o.seconds for o in felt))
 
 
 def consistent(failovers: Sequence[Failover]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from penstock.api import meta
@@ -28,10 +28,6 @@ from penstock.proof.objectives import Damper, Measured, Shape
 
 # Seconds until the next look while a failover goes on: what ends it may be told by nobody.
 _SOON = 2.0
-# So far apart the failover and the outage that it was may be told to begin.
-_SAME = timedelta(seconds=10)
-# A time to connect that has fallen is told so many seconds after the one that was told, or noise would be.
-_SLOW = 300.0
 # A request to fail over that came to nothing is forgotten after this.
 _ASKED = 900.0
 PASSED = "Passed"
@@ -179,7 +175,7 @@ def _settle(memory: Achieved, picture: Picture, after: Sequence[Failover]) -> No
     if not picture.off and (first is None or (failovers.lasting(after) is not None and picture.lasting is None)):
         # Whoever closes the failover knows better how long it was.
         return
-    ended = [f.finished for f in after if f.finished is not None and abs(f.started - left.since) <= _SAME]
+    ended = [f.finished for f in after if f.finished is not None and abs(f.started - left.since) <= failovers.SAME]
     lasted = availability.settled(left, first, picture.found_down, ended[0] if ended else None)
     charged = Uptime()
     charged.add(left.since + lasted, lasted.total_seconds(), down=True)
@@ -311,7 +307,7 @@ def _connect(seen: Seen, status: Mapping[str, Any], memory: Achieved, *, anyhow:
         # The first one goes along with the first of the error budget.
         return stood
     if was is not None and not anyhow:
-        soon = figure < was and seen.clock - memory.connected < _SLOW
+        soon = figure < was and seen.clock - memory.connected < objectives.SLOW
         if soon or not objectives.much(was, figure):
             return stood
     memory.connected = seen.clock

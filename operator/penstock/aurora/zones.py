@@ -12,13 +12,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from penstock.api.auroracluster_status import Cause
-from penstock.aurora.failovers import Failover
+from penstock.aurora.failovers import SAME, Failover
 from penstock.postgres.record import Outage, Picture
 
 MOST: Final = 20
 """Databases that are asked about a zone: that many are silent together only when the zone is, and a failover must not ask a thousand."""
-# A failover and the outage that it was may be told to begin so far apart.
-_SAME: Final = timedelta(seconds=10)
 # What is asked while an outage lasts may be answered after it.
 _LATE: Final = timedelta(seconds=15)
 
@@ -67,7 +65,7 @@ def explained(failovers: Sequence[Failover], losses: Sequence[Loss]) -> tuple[Fa
     """The failovers, those of which the cause is AWS and whose writer was lost with its zone told as that."""
     return tuple(
         replace(f, cause=Cause.ZONE_LOSS)
-        if f.cause is Cause.AWS and any(f.from_ == o.instance and abs(f.started - o.started) <= _SAME for o in losses)
+        if f.cause is Cause.AWS and any(f.from_ == o.instance and abs(f.started - o.started) <= SAME for o in losses)
         else f
         for f in failovers
     )

@@ -307,7 +307,8 @@ def _share(wanted: Objectives) -> float | None:
 _LITTLE: Final = 0.02
 _MUCH: Final = 0.1
 _QUICK: Final = 10.0
-_SLOW: Final = 300.0
+SLOW: Final = 300.0
+"""Seconds after which a figure that has fallen is told, or noise would be."""
 _RARE: Final = 900.0
 
 
@@ -347,5 +348,5 @@ def moved(before: tuple[float, bool | None, float], figure: float, met: bool | N
         return True
     apart, ratio = abs(figure - was), max(figure, was) / max(min(figure, was), 0.005)
     if much(was, figure):
-        return now - at >= (_QUICK if figure > was else _SLOW)
+        return now - at >= (_QUICK if figure > was else SLOW)
     return ratio >= 1.5 and apart >= _LITTLE and now - at >= _RARE
