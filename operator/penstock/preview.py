@@ -111,8 +111,10 @@ def _kinds(account: Account, kube: Kube | None, declared: dict[Key, Object]) -> 
 async def _declared(
     kube: Kube | None, given: Sequence[tuple[str, Object | Problem]], namespace: str
 ) -> dict[Key, Object]:
-    """The clusters of the manifests as if they were applied."""
-    found = {}
+    """The clusters of the manifests as if they were applied; none where no drill is to be judged by them."""
+    found: dict[Key, Object] = {}
+    if not any(not isinstance(manifest, Problem) and manifest["kind"] == drill.NAME for _, manifest in given):
+        return found
     for _, manifest in given:
         if isinstance(manifest, Problem) or manifest["kind"] != aurora.NAME:
             continue
