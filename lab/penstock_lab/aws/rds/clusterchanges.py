@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..clock import clock
-from ..errors import AwsError
 from ..request import Request
 from ..settings import settings
 from . import catalog, clusters, instances, parametergroups, subnetgroups, validate, windows
@@ -183,7 +182,7 @@ def rotate_secret(store: Store, arn: str) -> None:
     """What Secrets Manager asks RDS for when somebody rotates a master secret there."""
     found = next((c for c in store.clusters.values() if c.secret is not None and c.secret.arn == arn), None)
     if found is None:
-        raise AwsError("DBClusterNotFoundFault", f"No DB cluster has the secret {arn}.", 404)
+        raise fault("DBClusterNotFoundFault", f"No DB cluster has the secret {arn}.")
     spec = {"DBClusterIdentifier": found.identifier, "RotateMasterUserPassword": True, "ApplyImmediately": True}
     modify_db_cluster(store, Request("POST", "/", "", {}, b"", service="rds", parameters=spec))
 

@@ -115,12 +115,18 @@ def rotated_by(account: str, region: str, rotate: Callable[[str], None]) -> None
     _ROTATIONS[account, region] = rotate
 
 
+def _owned(backend: Any, secret_id: str) -> Any:
+    """The secret, when another service owns it; else None."""
+    secret = backend.secrets.get(secret_id) if secret_id in backend.secrets else None
+    return secret if secret is not None and secret.owning_service else None
+
+
 def _by_its_owner(function: Any) -> Any:
     @functools.wraps(function)
     def rotate_secret(self: Any, secret_id: str, *args: Any, **kwargs: Any) -> Any:
-        secret = self.secrets.get(secret_id) if secret_id in self.secrets else None
+        secret = _owned(self, secret_id)
         rotate = _ROTATIONS.get((self.account_id, self.region_name))
-        if secret is None or not secret.owning_service or rotate is None:
+        if secret is None or rotate is None:
             return function(self, secret_id, *args, **kwargs)
         try:
             rotate(str(secret.arn))
@@ -134,8 +140,8 @@ def _by_its_owner(function: Any) -> Any:
 def _guarded(function: Any) -> Any:
     @functools.wraps(function)
     def guarded(self: Any, secret_id: str, *args: Any, **kwargs: Any) -> Any:
-        secret = self.secrets.get(secret_id) if secret_id in self.secrets else None
-        if secret is not None and secret.owning_service:
+        secret = _owned(self, secret_id)
+        if secret is not None:
             raise InvalidRequestException(
                 f"You can't modify or delete the secret {secret.name}: it is managed by {secret.owning_service}. "
                 "Use that service to change it."
