@@ -56,10 +56,10 @@ LIMITS: dict[str, Limit] = {
     "sqs": Limit(rate=20, burst=20),
 }
 OPERATION_LIMITS: dict[tuple[str, str], Limit] = {
-    # DynamoDB API reference: each of these has a cap of its own for the whole account. Half is left to others.
     # 500 tables of an account may change at once (DynamoDB guide, "Quotas", control plane): a burst of new ones comes in such a pace that of tables
     # which take three seconds the first is made before the five-hundredth is asked for.
     ("dynamodb", "CreateTable"): Limit(rate=150, burst=45),
+    # DynamoDB API reference: each of these has a cap of its own for the whole account. Half is left to others.
     ("dynamodb", "DescribeContinuousBackups"): Limit(rate=5, burst=10),
     ("dynamodb", "ListTagsOfResource"): Limit(rate=5, burst=10),
     ("dynamodb", "TagResource"): Limit(rate=2.5, burst=5),
