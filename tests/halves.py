@@ -41,12 +41,10 @@ def main(options: list[str]) -> int:
         )
         try:
             first = subprocess.run(pytest("first", "--durations=10", *rest, *options), check=False).returncode
-            print("\n--- the second half, which ran beside it", flush=True)
-            second.wait()
         finally:
-            if second.poll() is None:
-                # Ctrl-C reaches both; each takes its lab down before it ends.
-                second.wait()
+            print("\n--- the second half, which ran beside it", flush=True)
+            # Ctrl-C reaches both; each takes its lab down before it ends.
+            second.wait()
             printed.seek(0)
             print(printed.read(), flush=True)
     kept = [held("first", first), held("second", second.returncode)]
