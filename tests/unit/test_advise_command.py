@@ -35,6 +35,16 @@ def changed(**spec: Any) -> dict[str, Any]:
     return {**HA, "spec": {**HA["spec"], **spec}}
 
 
+def orders(**spec: Any) -> dict[str, Any]:
+    """A table."""
+    return {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "DynamoTable",
+        "metadata": {"name": "orders"},
+        "spec": {"key": {"partition": {"name": "id", "type": "String"}}, **spec},
+    }
+
+
 def test_none_fits_and_what_gives(tmp_path: Path) -> None:
     found = run(tmp_path, HA, "--budget", "80", "--storage-budget", "20")
     assert found.exit_code == 3, found.output
@@ -101,17 +111,9 @@ def test_a_point_of_recovery_that_no_cluster_has(tmp_path: Path) -> None:
 
 
 def test_hours_that_cannot_be_are_told_of_a_table_too(tmp_path: Path) -> None:
-    table = {
-        "apiVersion": "penstock.dev/v1alpha1",
-        "kind": "DynamoTable",
-        "metadata": {"name": "orders"},
-        "spec": {
-            "key": {"partition": {"name": "id", "type": "String"}},
-            "capacity": {"mode": "Provisioned", "read": {"units": 9}, "write": {"units": 9}},
-            "hibernation": {"schedule": "0 20 31 2 *", "wake": "0 7 * * *"},
-        },
-    }
-    found = run(tmp_path, table)
+    capacity = {"mode": "Provisioned", "read": {"units": 9}, "write": {"units": 9}}
+    hours = {"schedule": "0 20 31 2 *", "wake": "0 7 * * *"}
+    found = run(tmp_path, orders(capacity=capacity, hibernation=hours))
     assert found.exit_code == 1
     assert "spec.hibernation.schedule: '0 20 31 2 *' is no time that comes" in found.output
 
@@ -129,15 +131,8 @@ def test_nights_off_when_nothing_forbids_them(tmp_path: Path) -> None:
 
 
 def test_a_table(tmp_path: Path) -> None:
-    table = {
-        "apiVersion": "penstock.dev/v1alpha1",
-        "kind": "DynamoTable",
-        "metadata": {"name": "orders"},
-        "spec": {
-            "key": {"partition": {"name": "id", "type": "String"}},
-            "cost": {"expectedUsage": {"readsPerSecond": 70, "writesPerSecond": 35}},
-        },
-    }
+    usage = {"readsPerSecond": 70, "writesPerSecond": 35}
+    table = orders(cost={"expectedUsage": usage})
     found = run(tmp_path, table, "--budget", "50")
     assert found.exit_code == 0, found.output
     # 70 and 35 units a second are 70 % of 100 and 50: (100 × 0.00013 + 50 × 0.00065) × 730.

@@ -238,18 +238,24 @@ def test_the_time_to_connect_is_told_without_an_objective_and_only_when_it_is_an
     assert "connect" not in life.status
 
 
+def down(*clocks: float) -> Life:
+    """A database that was cut off at 29.5, and looked at since."""
+    life = alive()
+    life.clock = 30
+    life.ledger.failure(29.5, 29.5, 30, life.now)
+    for clock in clocks:
+        life.clock = clock
+        life.look()
+    return life
+
+
 def restarted(life: Life) -> None:
     """The operator was killed, and another process has begun."""
     life.ledger, life.memory = Ledger(), Achieved()
 
 
 def test_an_outage_that_ends_while_the_operator_is_away_is_charged_by_the_next_one() -> None:
-    life = alive()
-    life.clock = 30
-    life.ledger.failure(29.5, 29.5, 30, life.now)
-    for clock in (30, 36, 44):
-        life.clock = clock
-        life.look()
+    life = down(30, 36, 44)
     stood = life.status["availability"]
     assert (stood["downForSeconds"], stood["downSeconds"]) == (14.5, 14.5)
     restarted(life)
@@ -274,12 +280,7 @@ def test_an_outage_that_ends_while_the_operator_is_away_is_charged_by_the_next_o
 
 
 def test_an_outage_that_goes_on_through_a_restart_counts_as_one() -> None:
-    life = alive()
-    life.clock = 30
-    life.ledger.failure(29.5, 29.5, 30, life.now)
-    for clock in (30, 36):
-        life.clock = clock
-        life.look()
+    life = down(30, 36)
     restarted(life)
     for clock in (50, 400, 800):
         life.clock = clock
@@ -294,12 +295,7 @@ def test_an_outage_that_goes_on_through_a_restart_counts_as_one() -> None:
 
 
 def test_an_outage_of_what_nobody_asks_any_more_is_charged_as_far_as_it_was_seen() -> None:
-    life = alive()
-    life.clock = 30
-    life.ledger.failure(29.5, 29.5, 30, life.now)
-    for clock in (30, 36):
-        life.clock = clock
-        life.look()
+    life = down(30, 36)
     restarted(life)
     life.clock = 500
     life.look(Picture(off="spec.probe.enabled is false."))
