@@ -288,6 +288,8 @@ async def test_with_a_third_of_all_calls_failing_every_table_becomes_ready_all_t
         while not all(bench.ready(name) for name in names) and elapsed() < 4 * 3600:
             await asyncio.sleep(60)
         assert [name for name in names if not bench.ready(name)] == []
+        # What was asked for last takes AWS some seconds to show.
+        await asyncio.sleep(60)
         assert all(bench.as_desired(f"t-{n:03}") for n in range(16))
         for number in range(16):
             bench.delete(f"t-{number:03}")
