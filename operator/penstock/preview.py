@@ -76,7 +76,7 @@ async def preview(files: Sequence[str], namespace: str, region: str, output: str
                 results.append({"object": name, "problems": [str(p) for p in invalid.problems]})
             except Trouble as trouble:
                 # Here nobody keeps trying, and the person at the terminal is who has the credentials.
-                sentence = trouble.sentence.removesuffix("; the operator keeps trying.").rstrip(".") + "."
+                sentence = trouble.cause
                 if trouble.reason == Reason.CREDENTIALS_MISSING:
                     sentence = "No AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
                 results.append({"object": name, "problems": [sentence]})
@@ -235,7 +235,7 @@ def _print(console: Console, results: list[dict[str, Any]]) -> None:
 
 
 def _print_step(console: Console, step: Step, counts: dict[str, int]) -> None:
-    made = step.operation.startswith(_MADE) or step.summary.startswith("create ")
+    made = step.operation.startswith(_MADE) or "Create" in str(step.parameters.get("GlobalSecondaryIndexUpdates", ""))
     sign, colour = ("+", "green") if made else _SIGN.get(step.effect, ("~", "yellow"))
     counts["create" if made else "destroy" if step.effect is Effect.DESTROY else "change"] += 1
     when = {When.NOW: "", When.LATER: ", after what goes before", When.AFTER_CONSENT: ", after consent"}.get(

@@ -132,7 +132,7 @@ def test_instances(lab: Lab, namespace: str) -> None:
     by_hand(PromotionTier=9, PubliclyAccessible=True, EnablePerformanceInsights=False)
     undone(
         cluster,
-        f"Of instance {name} somebody changed what the spec says; set back promotion tier 9 → 3; public address off; "
+        f"Drift corrected on instance {name}: promotion tier 9 → 3; public address off; "
         "Performance Insights on, 31 days.",
         lambda: second()["PromotionTier"] == 3 and second()["PerformanceInsightsEnabled"],
     )

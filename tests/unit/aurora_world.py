@@ -226,6 +226,7 @@ class Operator:
 
     def _act(self, step: Step) -> None:
         self._watch(step)
+        asked = step
         if step.intent is not None:
             self.status = {**self.status, **step.intent}
         try:
@@ -238,10 +239,10 @@ class Operator:
             self.world = model.apply(self.world, step)
         except Refused as refused:
             meaning = _MEANINGS.get(refused.code, Meaning.INVALID)
-            self.holds.refuse(step.summary, Trouble(meaning, "Refused", str(refused), code=refused.code), self.now, 0.5)
+            self.holds.refuse(asked, Trouble(meaning, "Refused", str(refused), code=refused.code), self.now, 0.5)
             self.refused.append((step, refused))
             return
-        self.holds.accept(step.summary, self.now)
+        self.holds.accept(asked, self.now)
         self.done.append(step)
 
     refused: list[tuple[Step, Refused]] = field(default_factory=list)

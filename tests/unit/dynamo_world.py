@@ -229,7 +229,7 @@ class Operator:
         done: list[Step] = []
         for _ in range(6):
             desired, observed, plan = self.look()
-            runnable = [s for s in plan.runnable if s.summary not in self.refused]
+            runnable = [s for s in plan.runnable if s.id not in self.refused]
             if not runnable:
                 break
             for step in runnable:
@@ -240,7 +240,7 @@ class Operator:
                     done.append(step)
                 except ClientError as error:
                     met = met or trouble(error, step.service, step.operation)
-                    self.refused.append(step.summary)
+                    self.refused.append(step.id)
         self.performed += done
         report = self.kind.report(self.obj, desired, Outcome(observed, plan, met, tuple(done)), self.aws.clock())
         if crash:

@@ -49,7 +49,7 @@ SECRET = {"credentials": {"passwordSecretRef": {"name": "master"}}}
 
 
 def fault(code: str, words: str = "as the test says", meaning: Meaning = Meaning.INVALID) -> Trouble:
-    return Trouble(meaning, Reason.REFUSED, f"AWS refuses rds:It: {words}", code=code, operation="It")
+    return Trouble(meaning, Reason.REFUSED, f"AWS refuses rds:It: {words}", code=code, detail=words, operation="It")
 
 
 class Rds(RecordedAccount):
@@ -517,11 +517,12 @@ def test_a_refusal_says_what_to_write(
         async with bench() as b:
             b.account.fails = lambda op, _: fault(code, words or "no") if op == operation else None
             b.account.answers[operation] = {}
+            step = Step("rds", operation, {"DBClusterIdentifier": NAME, **parameters}, "it")
             with pytest.raises(Trouble) as met:
-                await b.act(Step("rds", operation, {"DBClusterIdentifier": NAME, **parameters}, "it"))
+                await b.act(step)
             assert met.value.reason == reason
             assert says in met.value.sentence
-            assert b.memory.held["it"].sentence == met.value.sentence
+            assert b.memory.held[step.id].sentence == met.value.sentence
 
     scenario()
 

@@ -299,7 +299,7 @@ DRIFT: dict[str, tuple[dict[str, Any], Callable[[World], World], str, str]] = {
         {"backup": {"retentionDays": 7}},
         lambda w: replace(w, cluster=replace(_c(w), retention_days=1)),
         "set backup retention 1 → 7",
-        f"Of cluster {NAME} somebody changed what the spec says; set back backup retention 1 → 7.",
+        f"Drift corrected on cluster {NAME}: backup retention 1 → 7.",
     ),
     "a tag": (
         {"tags": {"team": "a"}},

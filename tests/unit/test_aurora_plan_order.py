@@ -40,7 +40,8 @@ POSTGRESQL_16 = {"type": "AuroraPostgreSQL", "version": "16.6"}
 
 
 def refused(operator: Operator, summary: str) -> None:
-    operator.holds[summary] = Held("Refused", "AWS says no.", operator.now + timedelta(hours=1), stalled=True)
+    step = next(s for s in operator.plan().steps if s.summary == summary)
+    operator.holds[step.id] = Held("Refused", "AWS says no.", operator.now + timedelta(hours=1), stalled=True)
 
 
 def fail_over(operator: Operator, heir: str) -> None:
@@ -173,6 +174,13 @@ def test_readers_are_spread_over_the_zones_of_the_subnets_and_an_override_decide
     operator = settled(network=SUBNETS, instances=wide)
     zones = [i.zone[-1] for _, i in sorted(operator.world.instances.items())]
     assert zones == ["a", "c", "b", "a", "b"]
+
+
+def test_a_refused_group_rests_while_the_parameters_of_the_family_are_unknown() -> None:
+    operator = Operator(spec(network=SUBNETS))
+    refused(operator, f"make subnet group penstock-{NAME}")
+    unread = replace(operator.observe(), families={})
+    assert plan(operator.desired, unread, operator.now).runnable == ()
 
 
 def test_a_zone_where_aws_refuses_the_class_is_passed_over() -> None:

@@ -373,7 +373,8 @@ async def test_a_change_that_aws_accepts_and_does_not_show_is_no_storm_of_writes
         await asyncio.sleep(3600)
         assert 3 <= bench.aws.writes.count("UpdateTable") <= 20
         assert bench.condition("orders", "Synced")[:2] == ("False", "OutOfSync")
-        assert "accepted to turn deletion protection on, but does not show it" in bench.condition("orders", "Synced")[2]
+        said = bench.condition("orders", "Synced")[2]
+        assert "requests to turn deletion protection on, but does not show the change yet" in said
         bench.aws._UpdateTable = change  # type: ignore[method-assign]
         await asyncio.sleep(400)
         assert bench.as_desired()

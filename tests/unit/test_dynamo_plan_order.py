@@ -161,7 +161,7 @@ def test_a_step_that_aws_refused_rests_and_leaves_its_place_to_the_next() -> Non
     assert (first.when, second.when) == (When.NOW, When.LATER)
     now = operator.aws.clock()
     held = Held("AccessDenied", "AWS denies it.", now + timedelta(seconds=30), stalled=True)
-    rested = operator.kind.plan(desired, replace(observed, held={first.summary: held}), now)
+    rested = operator.kind.plan(desired, replace(observed, held={first.id: held}), now)
     assert [(s.summary, s.when) for s in rested.steps] == [(second.summary, When.NOW), (first.summary, When.LATER)]
     (refusal,) = rested.refusals
     assert (refusal.reason, refusal.sentence, refusal.blocking, refusal.again) == (
@@ -170,7 +170,7 @@ def test_a_step_that_aws_refused_rests_and_leaves_its_place_to_the_next() -> Non
         True,
         30.0,
     )
-    later = operator.kind.plan(desired, replace(observed, held={first.summary: held}), now + timedelta(seconds=30))
+    later = operator.kind.plan(desired, replace(observed, held={first.id: held}), now + timedelta(seconds=30))
     assert later == plan, "after its rest it is tried again"
 
 
@@ -179,13 +179,13 @@ def test_a_step_that_aws_took_and_does_not_show_is_not_repeated_at_once() -> Non
     operator.edit(manifest(deletionProtection=True)["spec"])
     desired, observed, plan = operator.look()
     now = operator.aws.clock()
-    summary = only(plan).summary
+    step = only(plan).id
     once = Held("OutOfSync", "AWS accepted.", now + timedelta(seconds=5), 1, accepted=True)
-    waiting = operator.kind.plan(desired, replace(observed, held={summary: once}), now)
+    waiting = operator.kind.plan(desired, replace(observed, held={step: once}), now)
     assert waiting.runnable == ()
     assert (waiting.waits[0].poll, waiting.refusals) == (5.0, ())
     often = replace(once, count=3)
-    told = operator.kind.plan(desired, replace(observed, held={summary: often}), now)
+    told = operator.kind.plan(desired, replace(observed, held={step: often}), now)
     assert (told.steps, told.waits) == ((), ())
     assert (told.refusals[0].reason, told.refusals[0].blocking) == ("OutOfSync", False)
 

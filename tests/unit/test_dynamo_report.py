@@ -213,7 +213,7 @@ def test_a_step_that_was_refused_is_told_while_it_rests() -> None:
     now = operator.aws.clock()
     for stalled, reconciling in ((True, False), (False, False)):
         held = Held("LimitReached", "AWS does not allow it now.", now + timedelta(seconds=90), stalled=stalled)
-        resting = replace(observed, held={plan.steps[0].summary: held})
+        resting = replace(observed, held={plan.steps[0].id: held})
         rested = operator.kind.plan(desired, resting, now)
         report = operator.kind.report(operator.obj, desired, Outcome(resting, rested), now)
         found = said(report)

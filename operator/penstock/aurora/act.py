@@ -72,11 +72,11 @@ class Actor:
             if self._stale(memory, step, trouble):
                 return None
             refined = refine(desired, step, _without_password(memory, trouble))
-            memory.held.refuse(step.summary, refined, self.clock(), random.random())
+            memory.held.refuse(step, refined, self.clock(), random.random())
             raise refined from trouble
         now = asyncio.get_running_loop().time()
-        memory.held.accept(step.summary, self.clock())
-        memory.doubted.discard(step.summary)
+        memory.held.accept(step, self.clock())
+        memory.doubted.discard(step.id)
         memory.acted = now
         _absorb(memory, step, answer, now)
         self.inventory.hurry(desired.region, desired.identifier, HURRY)
@@ -99,16 +99,16 @@ class Actor:
         if trouble.meaning is Meaning.MISSING:
             # What was known of a group may be why.
             memory.must_look = True
-        if not there or step.summary in memory.doubted:
+        if not there or step.id in memory.doubted:
             return False
-        memory.doubted.add(step.summary)
+        memory.doubted.add(step.id)
         return True
 
 
 def _is_going(step: Step, trouble: Trouble) -> bool:
     """AWS refuses to delete what is being deleted already."""
     return step.operation in ("DeleteDBCluster", "DeleteDBInstance") and (
-        trouble.code.startswith("Invalid") and "delet" in trouble.sentence.lower() and trouble.meaning is Meaning.BUSY
+        trouble.code.startswith("Invalid") and "delet" in trouble.detail.lower() and trouble.meaning is Meaning.BUSY
     )
 
 
@@ -127,15 +127,9 @@ def _without_password(memory: Memory, trouble: Trouble) -> Trouble:
     """What AWS answers goes onto the object and into the log."""
     if not memory.password or memory.password not in trouble.sentence:
         return trouble
-    return Trouble(
-        trouble.meaning,
-        trouble.reason,
-        trouble.sentence.replace(memory.password, "…"),
-        code=trouble.code,
-        operation=trouble.operation,
-        request_id=trouble.request_id,
-        retry_after=trouble.retry_after,
-    )
+    found = trouble.reworded(trouble.sentence.replace(memory.password, "…"), retry_after=trouble.retry_after)
+    found.detail = found.detail.replace(memory.password, "…")
+    return found
 
 
 def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:

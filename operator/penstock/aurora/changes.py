@@ -25,10 +25,11 @@ from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consents
 
 @dataclass(frozen=True)
 class Change:
-    """One difference. words: for people, "backup retention 1 → 7"."""
+    """One difference. words: for people, "backup retention 1 → 7". before: what AWS has."""
 
     words: str
     parameters: Mapping[str, Any]
+    before: Any = None
 
 
 @dataclass
@@ -69,7 +70,7 @@ def cluster_steps(
             "ModifyDBCluster",
             _name(desired),
             "cluster",
-            [Change(f"port {cluster.port} → {port}", {"Port": port})],
+            [Change(f"port {cluster.port} → {port}", {"Port": port}, cluster.port)],
             observed.held,
             effect=Effect.RESTART,
         )
@@ -106,34 +107,32 @@ def combined(
     """One step for all changes, or one for each when all together were refused; what was refused by itself stays by itself."""
     if not changes:
         return []
-    before = f"{whose}: " if whose else ""
+    before, name = (f"{whose}: ", whose) if whose else ("", f"cluster {desired.identifier}")
+
+    def step(part: list[Change]) -> Step:
+        words = "; ".join(c.words for c in part)
+        parameters: dict[str, Any] = {**base}
+        for change in part:
+            parameters |= change.parameters
+        return Step(
+            "rds",
+            operation,
+            {**parameters, "ApplyImmediately": True},
+            f"{before}set {words}",
+            effect=effect,
+            facet=facet,
+            before=[c.before for c in part],
+            drift=f"Drift corrected on {name}: {words}." if desired.settled else "",
+        )
 
     def refused(part: list[Change]) -> bool:
-        entry = held.get(f"{before}set {'; '.join(c.words for c in part)}")
+        entry = held.get(step(part).id)
         return entry is not None and not entry.accepted
 
     parts = [[c] for c in changes if refused([c])]
     others = [c for c in changes if [c] not in parts]
     parts += [[c] for c in others] if refused(others) else [others] if others else []
-    steps = []
-    for part in parts:
-        words = "; ".join(c.words for c in part)
-        parameters: dict[str, Any] = {**base}
-        for change in part:
-            parameters |= change.parameters
-        name = whose or f"cluster {desired.identifier}"
-        steps.append(
-            Step(
-                "rds",
-                operation,
-                {**parameters, "ApplyImmediately": True},
-                f"{before}set {words}",
-                effect=effect,
-                facet=facet,
-                drift=f"Of {name} somebody changed what the spec says; set back {words}." if desired.settled else "",
-            )
-        )
-    return steps
+    return [step(part) for part in parts]
 
 
 def _settings(desired: Desired, cluster: Cluster) -> list[Change]:
@@ -143,7 +142,7 @@ def _settings(desired: Desired, cluster: Cluster) -> list[Change]:
         # What AWS (or an emulator) does not tell cannot be corrected: that would be asked for again and again.
         if asked is not None and have not in (None, "") and asked != have:
             shown = f"{words} {_word(have)} → {_word(asked)}"
-            found.append(Change(shown, {parameter: asked if value is None else value}))
+            found.append(Change(shown, {parameter: asked if value is None else value}, have))
 
     pending = cluster.pending
     if spec.backup:
@@ -160,7 +159,7 @@ def _settings(desired: Desired, cluster: Cluster) -> list[Change]:
     asked = spec.network.security_group_ids if spec.network else None
     if asked and cluster.security_groups and tuple(sorted(asked)) != cluster.security_groups:
         words = f"security groups {', '.join(cluster.security_groups)} → {', '.join(sorted(asked))}"
-        found.append(Change(words, {"VpcSecurityGroupIds": sorted(asked)}))
+        found.append(Change(words, {"VpcSecurityGroupIds": sorted(asked)}, cluster.security_groups))
     found += _logs(desired, cluster)
     found += _capacity(desired, cluster)
     return found
@@ -177,6 +176,7 @@ def _logs(desired: Desired, cluster: Cluster) -> list[Change]:
         Change(
             f"log exports {_list(have)} → {_list(wanted)}",
             {"CloudwatchLogsExportConfiguration": {k: v for k, v in change.items() if v}},
+            sorted(have),
         )
     ]
 
@@ -193,7 +193,11 @@ def _capacity(desired: Desired, cluster: Cluster) -> list[Change]:
         return []
     before = f"{have.minimum:g}–{have.maximum:g} ACU" if have else "none"
     after = f"{asked[0]:g}–{asked[1]:g} ACU" + (f", pausing after {pause} s" if pause else "")
-    return [Change(f"capacity {before} → {after}", {"ServerlessV2ScalingConfiguration": requests.serverless(wanted)})]
+    return [
+        Change(
+            f"capacity {before} → {after}", {"ServerlessV2ScalingConfiguration": requests.serverless(wanted)}, before
+        )
+    ]
 
 
 def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: groups.Wanted) -> list[Change]:
@@ -205,7 +209,11 @@ def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: gr
     if name is None or not cluster.parameter_group or name == cluster.parameter_group:
         return []
     return [
-        Change(f"cluster parameter group {cluster.parameter_group} → {name}", {"DBClusterParameterGroupName": name})
+        Change(
+            f"cluster parameter group {cluster.parameter_group} → {name}",
+            {"DBClusterParameterGroupName": name},
+            cluster.parameter_group,
+        )
     ]
 
 
@@ -266,7 +274,7 @@ def _storage(desired: Desired, cluster: Cluster, held: Mapping[str, Held], now: 
         return
     aws = desired.spec.storage_type
     other = StorageType.IO_OPTIMIZED if wanted.type is StorageType.STANDARD else StorageType.STANDARD
-    change = Change(f"storage {other.value} → {wanted.type.value}", {"StorageType": aws})
+    change = Change(f"storage {other.value} → {wanted.type.value}", {"StorageType": aws}, cluster.storage_type)
     found.steps += combined(desired, "ModifyDBCluster", _name(desired), "cluster", [change], held)
 
 
@@ -303,9 +311,11 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
         effect=Effect.RESTART,
         when=When.AFTER_CONSENT if major else When.NOW,
         facet="cluster",
+        # The groups that are named with it are made only after the consent.
+        subject=f"upgrade {desired.identifier} {cluster.version} {target}",
         told=("Upgrading", f"Upgrading cluster {desired.identifier} from {cluster.version} to {target}."),
     )
-    if (before or not ready) and consents(desired.approved, [step.summary]):
+    if (before or not ready) and consents(desired.approved, [step.approval]):
         # The new major's groups are made once the upgrade may go on, and before it.
         found.steps += [*before, replace(step, when=When.LATER)]
     else:

@@ -26,7 +26,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         known = observed.families.get(family)
         if known is None:
             told = _unread(observed, f"Reading the parameters of {family}.")
-            return Plan(tuple(before), (told,))
+            return rest(before, observed.held, now, (told,))
         values = groups.wanted(desired, known)
         refusals += values.refusals
         before += groups.group_steps(desired, observed, family, values)

@@ -197,6 +197,7 @@ def _set(
             {f"{kind}ParameterGroupName": name, "Parameters": requests.parameters(part, values.static)},
             f"set {words} in the parameters of {family}",
             facet=facet,
+            before={n: have.get(n) for n in part},
             drift=f"Parameters of {name} were changed: {words}." if desired.settled and have else "",
         )
     once = desired.status.managed.parameters if desired.status.managed else ()

@@ -139,10 +139,10 @@ def _consented(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[S
     asking = [s for s in steps if s.when is When.AFTER_CONSENT]
     if not asking:
         return steps
-    subjects = [s.summary for s in asking]
+    subjects = [s.approval for s in asking]
     if consents(desired.approved, subjects):
         return [replace(s, when=When.NOW) if s.when is When.AFTER_CONSENT else s for s in steps]
-    what = "; ".join(subjects)
+    what = "; ".join(s.summary for s in asking)
     sentence = (
         f"Consent is needed to {what}: "
         f"kubectl annotate auroracluster {desired.name} penstock.dev/approve={consent_hash(subjects)} --overwrite"

@@ -31,15 +31,7 @@ def refine(desired: Desired, step: Step, trouble: Trouble) -> Trouble:
     if found is None:
         return trouble
     meaning, reason, sentence = found
-    return Trouble(
-        meaning,
-        reason,
-        sentence,
-        code=trouble.code,
-        operation=trouble.operation,
-        request_id=trouble.request_id,
-        retry_after=trouble.retry_after,
-    )
+    return trouble.reworded(sentence, meaning=meaning, reason=reason, retry_after=trouble.retry_after)
 
 
 def _by_code(desired: Desired, step: Step, trouble: Trouble) -> tuple[Meaning, Reason, str] | None:
@@ -110,7 +102,7 @@ def _by_words(desired: Desired, step: Step, trouble: Trouble) -> tuple[Meaning, 
     if trouble.meaning not in (Meaning.INVALID, Meaning.MISSING):
         return None
     said, asked = _said(trouble), step.parameters
-    text = trouble.sentence.lower()
+    text = trouble.detail.lower()
     if "masteruserpassword" in text.replace(" ", ""):
         secret = desired.spec.password_secret
         return (
@@ -172,12 +164,6 @@ def _ours(desired: Desired, step: Step) -> bool:
     return any(name and str(name).startswith(desired.own_parameter_group("")) for name in named)
 
 
-# What stands between the general sentence and AWS's own words, the rarest first (aws/errors.py).
-_BEFORE_WORDS = ("grant RDS its use. ", "may do: ", "): ")
-
-
 def _said(trouble: Trouble) -> str:
-    """AWS's own words, without what the general sentence put before them."""
-    separators = (*_BEFORE_WORDS, f"rds:{trouble.operation}: ")
-    words = next((trouble.sentence.partition(s)[2] for s in separators if s in trouble.sentence), "")
-    return f"(AWS: {words.strip().rstrip('.')}.)" if words.strip() else ""
+    """AWS's own words."""
+    return f"(AWS: {trouble.detail.rstrip('.')}.)" if trouble.detail else ""

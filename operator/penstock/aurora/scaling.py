@@ -30,6 +30,7 @@ def steps(desired: Desired, observed: Observed) -> list[Step]:
                 {**where, "MinCapacity": least, "MaxCapacity": most},
                 f"let autoscaling keep {before}{least}–{most} readers",
                 facet="scaling",
+                before=have and (have.minimum, have.maximum),
                 drift=f"Reader autoscaling was changed; set back to {least}–{most} readers." if desired.settled else "",
             )
         )
@@ -41,6 +42,7 @@ def steps(desired: Desired, observed: Observed) -> list[Step]:
                 {**where, **requests.scaling_policy(wanted.target)},
                 f"aim at {wanted.target} % of the readers' processor time",
                 facet="scaling",
+                before=have and have.target,
             )
         )
     return found

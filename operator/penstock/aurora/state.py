@@ -190,7 +190,7 @@ class Observed:
     instances: by identifier, all that name the cluster, also those that somebody else made. engine: the facts of the running version when it is not
     the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name. groups: our parameter groups, by
     (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
-    none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by summary. age: seconds since
+    none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by their ids. age: seconds since
     the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
     connection Secret. drill: the
     FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.

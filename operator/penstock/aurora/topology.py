@@ -7,7 +7,7 @@ disturbed, and only when all others serve; readers go first, and a writer that h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from penstock.api.conditions import Reason
@@ -99,10 +99,14 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
         if name in going:
             # It is made again under its own name, which an override may be for; while others serve there is time for that.
             continue
-        zone = _zone(desired, observed, name, ordinal, placed)
+
+        def create(zone: str | None, name: str = name) -> Step:
+            return _creation(desired, name, zone, group)
+
+        zone = _zone(desired, observed, ordinal, placed, create)
         if zone:
             placed[zone] += 1
-        found.steps.append(_creation(desired, name, zone, group))
+        found.steps.append(create(zone))
 
 
 def _creation(desired: Desired, name: str, zone: str | None, group: str | None) -> Step:
@@ -123,7 +127,9 @@ def _creation(desired: Desired, name: str, zone: str | None, group: str | None) 
     )
 
 
-def _zone(desired: Desired, observed: Observed, name: str, ordinal: int, placed: Counter[str]) -> str | None:
+def _zone(
+    desired: Desired, observed: Observed, ordinal: int, placed: Counter[str], create: Callable[[str], Step]
+) -> str | None:
     """The zone of a new instance: the spec's, else the one of the subnets' zones with the fewest; None leaves it to AWS."""
     own = desired.spec.instances.override(ordinal).zone
     if own or observed.subnet_group is None:
@@ -132,7 +138,7 @@ def _zone(desired: Desired, observed: Observed, name: str, ordinal: int, placed:
 
     def refused(zone: str) -> bool:
         # A class that is not to be had in one zone may be in another.
-        held = observed.held.get(_creation(desired, name, zone, None).summary)
+        held = observed.held.get(create(zone).id)
         return held is not None and not held.accepted
 
     free = [z for z in zones if not refused(z)] or zones
@@ -192,14 +198,18 @@ def _quiet(desired: Desired, observed: Observed, cluster: Cluster, instance: Ins
     member = cluster.member(instance.identifier)
     have = instance.tier if instance.tier is not None else member.tier if member else None
     if tier is not None and have is not None and tier != have:
-        changes.append(Change(f"promotion tier {have} → {tier}", {"PromotionTier": tier}))
+        changes.append(Change(f"promotion tier {have} → {tier}", {"PromotionTier": tier}, have))
     public = spec.network.publicly_accessible if spec.network else None
     if public is not None and instance.publicly_accessible is not None and public != instance.publicly_accessible:
         changes.append(Change(f"public address {'on' if public else 'off'}", {"PubliclyAccessible": public}))
     changes += _insights(desired, instance.performance_insights)
     if group and instance.parameter_group and group != instance.parameter_group:
         changes.append(
-            Change(f"instance parameter group {instance.parameter_group} → {group}", {"DBParameterGroupName": group})
+            Change(
+                f"instance parameter group {instance.parameter_group} → {group}",
+                {"DBParameterGroupName": group},
+                instance.parameter_group,
+            )
         )
     return combined(
         desired,
@@ -254,6 +264,7 @@ def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Insta
         summary,
         effect=Effect.RESTART,
         facet="instances",
+        before=instance.instance_class,
         drift=f"Instance {name} had become {instance.instance_class}; set back to {wanted}." if desired.settled else "",
         told=("Modifying", f"Changing the class of {name} from {instance.instance_class} to {wanted}."),
     )
@@ -266,6 +277,7 @@ def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Insta
         f"fail over from {name} to {heir.identifier}, so that the class of {name} can change",
         effect=Effect.FAILOVER,
         facet="instances",
+        before=name,
         told=("FailingOver", f"Failing over from {name} to {heir.identifier} before the class of {name} changes."),
     )
     # Once the failover is done the old writer is a reader like the others.

@@ -14,7 +14,7 @@ from penstock.api.conditions import Reason
 from penstock.aws.account import Account
 from penstock.aws.series import Point, Query
 from penstock.engine import metrics
-from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.errors import Meaning, Trouble, unavailable
 from penstock.engine.queue import Priority
 
 __all__ = ["BATCH", "Metrics", "Point", "Query"]
@@ -118,19 +118,8 @@ def _check(result: dict[str, Any]) -> None:
             operation=_OPERATION,
         )
     if code == "InternalError":
-        raise Trouble(
-            Meaning.UNAVAILABLE,
-            Reason.UNAVAILABLE,
-            "CloudWatch fails on its side (GetMetricData); the operator keeps trying.",
-            code=code,
-            operation=_OPERATION,
-        )
+        raise unavailable("CloudWatch fails on its side (GetMetricData)", code=code, operation=_OPERATION)
 
 
 def _unreadable(why: str) -> Trouble:
-    return Trouble(
-        Meaning.UNAVAILABLE,
-        Reason.UNAVAILABLE,
-        f"cloudwatch:GetMetricData gave an answer that cannot be read ({why}); the operator keeps trying.",
-        operation=_OPERATION,
-    )
+    return unavailable(f"cloudwatch:GetMetricData gave an answer that cannot be read ({why})", operation=_OPERATION)

@@ -6,9 +6,8 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from penstock.api.conditions import Reason
 from penstock.aws.account import Account
-from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.errors import Trouble, unavailable
 from penstock.engine.queue import Priority
 
 REGION: Final = "us-east-1"
@@ -54,9 +53,4 @@ def _group(group: dict[str, Any], tag: str) -> tuple[str, Decimal]:
 
 
 def _unreadable(why: str) -> Trouble:
-    return Trouble(
-        Meaning.UNAVAILABLE,
-        Reason.UNAVAILABLE,
-        f"ce:GetCostAndUsage gave an answer that cannot be read ({why}); the operator keeps trying.",
-        operation=_OPERATION,
-    )
+    return unavailable(f"ce:GetCostAndUsage gave an answer that cannot be read ({why})", operation=_OPERATION)

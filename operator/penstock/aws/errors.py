@@ -12,7 +12,7 @@ from botocore import exceptions
 from botocore.parsers import ResponseParserError
 
 from penstock.api.conditions import Reason
-from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.errors import Meaning, Trouble, unavailable
 
 _THROTTLED = {
     "Throttling",
@@ -140,22 +140,18 @@ def trouble(error: Exception, service: str, operation: str) -> Trouble:
         )
     if isinstance(error, ResponseParserError) and _PAGE_OF_500 in str(error):
         # The same page of moto's server to a request of RDS, whose answers are XML and cannot be read with a page in their place.
-        meaning, reason, sentence = _judge("NotImplemented", "", 500, action)
-        return Trouble(meaning, reason, sentence, code=UNSUPPORTED, operation=operation)
+        return _unsupported(action, operation)
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectionError | exceptions.HTTPClientError):
-        return Trouble(
-            Meaning.UNAVAILABLE,
-            Reason.UNAVAILABLE,
-            f"AWS cannot be reached ({action}: {_flat(str(error))}); the operator keeps trying.",
-            code=type(error).__name__,
-            operation=operation,
-        )
+        cause = f"AWS cannot be reached ({action}: {_flat(str(error))})"
+    else:
+        cause = f"{action} gave an answer that cannot be read ({type(error).__name__}: {_flat(str(error))})"
+    return unavailable(cause, code=type(error).__name__, operation=operation)
+
+
+def _unsupported(action: str, operation: str, request_id: str = "") -> Trouble:
+    sentence = f"This AWS endpoint does not have {action}."
     return Trouble(
-        Meaning.UNAVAILABLE,
-        Reason.UNAVAILABLE,
-        f"{action} gave an answer that cannot be read ({type(error).__name__}: {_flat(str(error))}); the operator keeps trying.",
-        code=type(error).__name__,
-        operation=operation,
+        Meaning.UNKNOWN, Reason.UNAVAILABLE, sentence, code=UNSUPPORTED, operation=operation, request_id=request_id
     )
 
 
@@ -167,18 +163,27 @@ def _from_answer(error: exceptions.ClientError, action: str, operation: str) -> 
     if status == 500 and code == "500" and str(answer.get("HTTPHeaders", {}).get("server", "")).startswith("Werkzeug"):
         # moto's server answers what it does not have with its framework's own page, where AWS would name a code.
         code = "NotImplemented"
-    meaning, reason, sentence = _judge(code, message, status, action)
+    request_id = str(answer.get("RequestId", ""))
+    if code in _UNSUPPORTED:
+        return _unsupported(action, operation, request_id)
+    judged = _judge(code, message or f"{code or status}, without a message", status, action)
+    if judged is None:
+        cause = f"AWS fails on its side ({action}, {code or status})"
+        return unavailable(cause, code=code, detail=message, operation=operation, request_id=request_id)
+    meaning, reason, sentence = judged
     return Trouble(
         meaning,
         reason,
         sentence,
-        code=UNSUPPORTED if code in _UNSUPPORTED else code,
+        code=code,
+        detail=message,
         operation=operation,
-        request_id=str(answer.get("RequestId", "")),
+        request_id=request_id,
     )
 
 
-def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, Reason, str]:
+def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, Reason, str] | None:
+    """What the answer means; None where the service fails."""
     if code in _THROTTLED:
         return (
             Meaning.THROTTLED,
@@ -206,14 +211,12 @@ def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, 
     of_rds = _judge_family(code, message, action)
     if of_rds is not None:
         return of_rds
-    if code in _DENIED or (status == 403 and code not in _UNSUPPORTED):
+    if code in _DENIED or status == 403:
         return (
             Meaning.DENIED,
             Reason.ACCESS_DENIED,
             f"AWS denies {action}: allow it in the operator's IAM policy. {message}".strip(),
         )
-    if code in _UNSUPPORTED:
-        return Meaning.UNKNOWN, Reason.UNAVAILABLE, f"This AWS endpoint does not have {action}."
     if code in _LIMIT:
         return Meaning.BUSY, Reason.LIMIT_REACHED, f"A limit of the AWS account is reached ({action}): {message}"
     if code.removesuffix("Fault") in _BUSY:
@@ -221,11 +224,7 @@ def _judge(code: str, message: str, status: int, action: str) -> tuple[Meaning, 
     if code in _ABSENT:
         return Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"AWS does not find it ({action}): {message}"
     if code in _UNAVAILABLE or status >= 500:
-        return (
-            Meaning.UNAVAILABLE,
-            Reason.UNAVAILABLE,
-            f"AWS fails on its side ({action}, {code or status}); the operator keeps trying.",
-        )
+        return None
     if code == "ValidationException" or status == 400:
         return Meaning.INVALID, Reason.REFUSED, f"AWS refuses {action}: {message}"
     return Meaning.UNKNOWN, Reason.UNKNOWN, f"{action} failed with {code or status}: {message}"

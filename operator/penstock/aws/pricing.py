@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from penstock.api.conditions import Reason
 from penstock.aws.account import Account
-from penstock.engine.errors import Meaning, Trouble
+from penstock.engine.errors import unavailable
 from penstock.engine.queue import Priority
 
 REGION: Final = "us-east-1"
@@ -46,9 +45,4 @@ class PriceList:
             if token == request.get("NextToken"):
                 break
             request = {**request, "NextToken": token}
-        raise Trouble(
-            Meaning.UNAVAILABLE,
-            Reason.UNAVAILABLE,
-            "pricing:GetProducts has no last page; the operator keeps trying.",
-            operation=_OPERATION,
-        )
+        raise unavailable("pricing:GetProducts has no last page", operation=_OPERATION)

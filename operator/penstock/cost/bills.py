@@ -88,7 +88,5 @@ class Bills:
             self._amounts = await costexplorer.billed(self._account, meta.OWNER_TAG, first.date(), until)
             self._at, self.note, self._keeper = now, "", ""
         except Trouble as trouble:
-            self.note = (
-                f"Cost Explorer could not be read: {trouble.sentence.removesuffix('; the operator keeps trying.')}"
-            )
+            self.note = f"Cost Explorer could not be read: {trouble.cause}"
             log.warning("what AWS billed was not read: %s", trouble.sentence)

@@ -98,14 +98,12 @@ class PriceBook:
             known.due = known.read_at + _DAY
             log.info("prices of %s are those of AWS's price list of %s", region, known.catalogue.collected)
         except (Trouble, CatalogueError) as error:
-            sentence = error.sentence if isinstance(error, Trouble) else str(error)
+            cause = error.cause if isinstance(error, Trouble) else str(error)
             later = _LATER.get(error.meaning, _HOUR) if isinstance(error, Trouble) else _DAY
             known.due = time.monotonic() + later
-            note = (
-                f"AWS's price list was not taken: {sentence.removesuffix('; the operator keeps trying.').rstrip('.')}."
-            )
+            note = f"AWS's price list was not taken: {cause.rstrip('.')}."
             known.catalogue = replace(known.catalogue, settled=True, note=note)
-            log.warning("prices of %s stay those of %s: %s", region, known.catalogue.source, sentence)
+            log.warning("prices of %s stay those of %s: %s", region, known.catalogue.source, cause)
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""

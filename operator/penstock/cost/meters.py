@@ -166,10 +166,9 @@ class Meters:
                 begin = spend.window(now)
                 found = await self._metrics.read(region, queries, begin, end, priority=priority) if queries else {}
             except Trouble as trouble:
-                sentence = trouble.sentence.removesuffix("; the operator keeps trying.")
                 log.warning("what objects of %s used was not read: %s", region, trouble.sentence)
                 for account in some:
-                    account.note = f"{SOURCE} could not be read: {sentence}" if account.meters else ""
+                    account.note = f"{SOURCE} could not be read: {trouble.cause}" if account.meters else ""
                 continue
             for account in some:
                 wanted = _queries(account.meters)

@@ -60,9 +60,9 @@ class Actor:
             if there:
                 return None
             refined = _refine(step, trouble)
-            memory.held.refuse(step.summary, refined, self.clock(), random.random())
+            memory.held.refuse(step, refined, self.clock(), random.random())
             raise refined from trouble
-        memory.held.accept(step.summary, self.clock())
+        memory.held.accept(step, self.clock())
         _absorb(memory, step, answer, asyncio.get_running_loop().time(), self.clock())
         return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))
 
@@ -121,40 +121,29 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, a
 
 def _refine(step: Step, trouble: Trouble) -> Trouble:
     """A better sentence where the operation tells more than the code."""
-    text = trouble.sentence.lower()
-
-    def again(meaning: Meaning, reason: Reason, sentence: str, after: float | None = None) -> Trouble:
-        return Trouble(
-            meaning,
-            reason,
-            sentence,
-            code=trouble.code,
-            operation=trouble.operation,
-            request_id=trouble.request_id,
-            retry_after=after,
-        )
+    text = trouble.detail.lower()
 
     if step.operation == "UpdateTimeToLive" and "multiple times" in text:
         sentence = "AWS allows one TTL change an hour; the operator tries again until the hour is over."
-        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, _TTL_AGAIN)
+        return trouble.reworded(sentence, meaning=Meaning.BUSY, reason=Reason.LIMIT_REACHED, retry_after=_TTL_AGAIN)
     if step.operation == "UpdateTable" and trouble.reason == Reason.LIMIT_REACHED:
         what = "a decrease of capacity" if "ProvisionedThroughput" in step.parameters else "this change"
         sentence = f"AWS does not allow {what} now ({trouble.sentence}); the operator tries again every five minutes."
-        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, 300.0)
+        return trouble.reworded(sentence, meaning=Meaning.BUSY, retry_after=300.0)
     if step.operation == "CreateTable" and trouble.reason == Reason.LIMIT_REACHED:
         # Hundreds of tables wait for the same places, which come free one by one; to double the pauses would leave them empty.
         sentence = f"{trouble.sentence} The operator tries again every few seconds."
-        return again(Meaning.BUSY, Reason.LIMIT_REACHED, sentence, random.uniform(2, 6))
+        return trouble.reworded(sentence, meaning=Meaning.BUSY, retry_after=random.uniform(2, 6))
     if (
         step.operation in ("CreateTable", "UpdateTable")
         and "kms" in text
         and trouble.meaning in (Meaning.INVALID, Meaning.MISSING)
     ):
-        return again(Meaning.MISSING, Reason.WAITING_FOR_DEPENDENCY, f"The KMS key cannot be used: {trouble.sentence}")
+        sentence = f"The KMS key cannot be used: {trouble.sentence}"
+        return trouble.reworded(sentence, meaning=Meaning.MISSING, reason=Reason.WAITING_FOR_DEPENDENCY)
     if step.operation.startswith("RestoreTable") and trouble.meaning is Meaning.MISSING:
-        return again(
-            Meaning.MISSING,
-            Reason.WAITING_FOR_DEPENDENCY,
+        return trouble.reworded(
             f"There is nothing to restore from ({trouble.sentence}); check spec.restoreFrom, or enable point-in-time recovery of its source.",
+            reason=Reason.WAITING_FOR_DEPENDENCY,
         )
     return trouble

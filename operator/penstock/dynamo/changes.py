@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -323,15 +324,24 @@ def _replacement(table: Table, index: GlobalIndex, have: Index) -> Step:
     projection = f"{requests.aws_word(index.projection.type)}{_list(sorted(index.projection.attributes))}"
     change = f"{before} to {_words(tuple(types), types, differ, projection)}"
     summary = f"replace index {index.name}: {change}; queries of it fail until it is filled again"
+    names = [n for n in (have.key.partition, have.key.sort) if n]
+    old = [[n, table.types.get(n)] for n in names] + [[have.projection, *sorted(have.attributes)]]
+    new = [*types.items(), requests.projection(index.projection)]
     return _index_step(
-        table, {"Delete": {"IndexName": index.name}}, summary, effect=Effect.REPLACE, when=When.AFTER_CONSENT
+        table,
+        {"Delete": {"IndexName": index.name}},
+        summary,
+        effect=Effect.REPLACE,
+        when=When.AFTER_CONSENT,
+        # The deletion alone does not say what comes instead.
+        subject=json.dumps([index.name, old, new], sort_keys=True),
     )
 
 
 def _consent(desired: Desired, replacements: list[Step], found: Updates) -> None:
     if not replacements:
         return
-    subjects = [s.summary for s in replacements]
+    subjects = [s.approval for s in replacements]
     token = consent_hash(subjects)
     if consents(desired.approved, subjects):
         found.steps += [replace(s, when=When.NOW, told=("Replacing", f"Approved: {s.summary}.")) for s in replacements]

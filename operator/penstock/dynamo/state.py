@@ -48,7 +48,7 @@ class Observed:
 
     assumed: the table was not looked for, because nothing says that it could exist; CreateTable itself tells if it does. since: when the table or
     one of its indexes last changed its state, as this process saw it.
-    held: refused steps by summary. partial: some facet that the plan needs is still to be read. unread: reason and sentence of each that may not be.
+    held: refused steps by id. partial: some facet that the plan needs is still to be read. unread: reason and sentence of each that may not be.
     """
 
     table: Table | None = None

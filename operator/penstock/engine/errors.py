@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from penstock.api.conditions import Reason
+
 
 class Meaning(StrEnum):
     """What an error asks for.
@@ -65,7 +67,9 @@ class Trouble(Exception):  # noqa: N818  (it is told to users as a condition far
     """Something that keeps an object from its desired state, with the sentence that goes on the object.
 
     meaning: how it is retried. reason: a condition reason (CamelCase, from the closed list in penstock.api.conditions). sentence: what happened and
-    what to do about it. code, request_id: AWS's own, for the log. retry_after: seconds, when the cause says when it ends (the TTL hour, say).
+    what to do about it. code, detail, request_id: AWS's own error code, message and request id; rules match these, never the sentence.
+    cause: what happened without the promise of a retry, for a command that does not retry. retry_after: seconds, when the cause says when it
+    ends (the TTL hour, say).
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Trouble(Exception):  # noqa: N818  (it is told to users as a condition far
         sentence: str,
         *,
         code: str = "",
+        detail: str = "",
         operation: str = "",
         request_id: str = "",
         retry_after: float | None = None,
@@ -84,6 +89,43 @@ class Trouble(Exception):  # noqa: N818  (it is told to users as a condition far
         self.reason = reason
         self.sentence = sentence
         self.code = code
+        self.detail = detail
         self.operation = operation
         self.request_id = request_id
+        self.cause = sentence
         self.retry_after = retry_after
+
+    def reworded(
+        self,
+        sentence: str,
+        *,
+        meaning: Meaning | None = None,
+        reason: str | None = None,
+        retry_after: float | None = None,
+    ) -> Trouble:
+        """The same error of AWS under another sentence; meaning and reason as they are where none is given."""
+        return Trouble(
+            meaning or self.meaning,
+            reason or self.reason,
+            sentence,
+            code=self.code,
+            detail=self.detail,
+            operation=self.operation,
+            request_id=self.request_id,
+            retry_after=retry_after,
+        )
+
+
+def unavailable(cause: str, *, code: str = "", detail: str = "", operation: str = "", request_id: str = "") -> Trouble:
+    """The service or the network fails. cause: what happened, a clause without its full stop."""
+    found = Trouble(
+        Meaning.UNAVAILABLE,
+        Reason.UNAVAILABLE,
+        f"{cause}; the operator keeps trying.",
+        code=code,
+        detail=detail,
+        operation=operation,
+        request_id=request_id,
+    )
+    found.cause = f"{cause}."
+    return found

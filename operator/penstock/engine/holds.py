@@ -36,33 +36,34 @@ class Held:
 
 
 class Holds(dict[str, Held]):
-    """The held steps of one object, by summary."""
+    """The held steps of one object, by their ids."""
 
-    def accept(self, step: str, now: datetime) -> None:
+    def accept(self, step: Step, now: datetime) -> None:
         """AWS took the step. If it is planned again all the same, AWS does not show it: repeating it at once would be a storm of writes."""
-        before = self.get(step)
+        before = self.get(step.id)
         recent = before is not None and before.accepted and now - before.until < _FORGOTTEN
         count = before.count + 1 if before is not None and recent else 1
         rest = _RESTS[min(count, len(_RESTS)) - 1]
         sentence = (
-            f"AWS accepted to {step}, but does not show it; asked {count} times, and again every five minutes at most."
+            f"AWS accepted {count} requests to {step.summary}, but does not show the change yet. Penstock repeats the request "
+            "every five minutes at most."
         )
-        self[step] = Held(Reason.OUT_OF_SYNC, sentence, now + timedelta(seconds=rest), count, accepted=True)
+        self[step.id] = Held(Reason.OUT_OF_SYNC, sentence, now + timedelta(seconds=rest), count, accepted=True)
 
-    def refuse(self, step: str, trouble: Trouble, now: datetime, jitter: float) -> None:
+    def refuse(self, step: Step, trouble: Trouble, now: datetime, jitter: float) -> None:
         """Let a refused step rest, longer each time. jitter: a number in 0..1."""
         if trouble.meaning not in _HOLDS:
             return
-        before = self.get(step)
+        before = self.get(step.id)
         count = before.count + 1 if before and not before.accepted else 1
         delay = trouble.retry_after if trouble.retry_after is not None else retry_delay(trouble.meaning, count, jitter)
         stalled = trouble.meaning in (Meaning.INVALID, Meaning.DENIED)
-        self[step] = Held(trouble.reason, trouble.sentence, now + timedelta(seconds=delay), count, stalled)
+        self[step.id] = Held(trouble.reason, trouble.sentence, now + timedelta(seconds=delay), count, stalled)
 
 
 def rests(step: Step, held: Mapping[str, Held], now: datetime) -> bool:
     """Whether the step must not run now."""
-    entry = held.get(step.summary)
+    entry = held.get(step.id)
     return entry is not None and entry.until > now
 
 
@@ -77,7 +78,7 @@ def rest(
     kept: list[Step] = []
     told, awaited = list(refusals), list(waits)
     for step in steps:
-        entry = held.get(step.summary)
+        entry = held.get(step.id)
         if entry is None or entry.until <= now or step.when is When.AFTER_CONSENT:
             kept.append(step)
             continue

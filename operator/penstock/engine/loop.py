@@ -214,7 +214,7 @@ class Loop:
                 obj = await self._add_finalizer(key, obj, self._due(kind, key, obj, desired, outcome, mode))
             if not plan.runnable:
                 break
-            stuck = next((failed[s.summary] for s in plan.runnable if s.summary in failed), None)
+            stuck = next((failed[s.id] for s in plan.runnable if s.id in failed), None)
             if stuck is not None:
                 outcome = Outcome(observed, plan, stuck, tuple(done))
                 break
@@ -254,7 +254,7 @@ class Loop:
     async def _act(
         self, kind: Kind[Any, Any], key: Key, obj: Object, desired: Any, plan: Plan
     ) -> tuple[list[Step], dict[str, Trouble], Object]:
-        """Run what may run now. Returns the steps that were done, what the others met by their summary, and the object."""
+        """Run what may run now. Returns the steps that were done, what the others met by their ids, and the object."""
         ran: list[Step] = []
         met: dict[str, Trouble] = {}
         for step in plan.runnable:
@@ -270,7 +270,7 @@ class Loop:
                     trouble.sentence,
                     extra={"code": trouble.code, "request_id": trouble.request_id},
                 )
-                met[step.summary] = trouble
+                met[step.id] = trouble
                 # One operation that AWS fails at says little about the others; a second one says enough.
                 if _general(trouble) and (trouble.meaning is not Meaning.UNAVAILABLE or len(met) > 1):
                     break

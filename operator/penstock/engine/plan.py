@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
 from typing import Any
 
 from penstock.api.plan import Effect, When
@@ -28,8 +29,8 @@ class Step:
     the answer refreshes. drift: the field and its values before and after, when the step takes back somebody else's change. told: an Event
     (reason, sentence) when the step has been done. intent: status fields that are written before the step runs, because AWS cannot carry our mark in
     the same call and a crash in between must be recognised afterwards. cost_delta: US dollars a month
-    that it adds; None when not known. subject: what an approval says yes to; '' for
-    the summary.
+    that it adds; None when not known. subject: what an approval says yes to, never a sentence; '' for the id. before: the values that the request
+    replaces, so that to correct another drift is no repetition of it.
     """
 
     service: str
@@ -44,6 +45,18 @@ class Step:
     intent: Mapping[str, Any] | None = None
     cost_delta: Decimal | None = None
     subject: str = ""
+    before: Any = None
+
+    @cached_property
+    def id(self) -> str:
+        """The request itself: backoff and consent are keyed by it, so that a reworded summary changes neither."""
+        request = json.dumps([self.service, self.parameters, self.before], sort_keys=True, default=str)
+        return f"{self.operation}/{hashlib.sha256(request.encode()).hexdigest()[:12]}"
+
+    @property
+    def approval(self) -> str:
+        """What consent to the step is consent to."""
+        return self.subject or self.id
 
     @property
     def cost(self) -> str:
@@ -111,7 +124,7 @@ class Plan:
     @property
     def hash(self) -> str:
         """What `penstock.dev/approve` must carry to let the steps run that need consent."""
-        return consent_hash([s.subject or s.summary for s in self.steps if s.when is When.AFTER_CONSENT])
+        return consent_hash([s.approval for s in self.steps if s.when is When.AFTER_CONSENT])
 
     def as_status(self) -> dict[str, Any] | None:
         """The plan as status.plan, or None when there is nothing to tell. Notes are told with the steps that they are about."""
