@@ -36,7 +36,7 @@ from penstock.engine import metrics
 from penstock.engine.events import Recorder
 from penstock.engine.kind import Key, Kind
 from penstock.engine.kube import Kube, KubeError, Resource
-from penstock.engine.lease import LeadershipLost, Lease
+from penstock.engine.lease import LeadershipLost, Lease, end_process
 from penstock.engine.loop import Loop
 from penstock.engine.money import Money
 from penstock.engine.queue import Priority
@@ -132,7 +132,13 @@ class Operator:
 
     async def _lead(self, kube: Kube, lease: Lease | None, cluster: str) -> int:
         options = self._options
-        account = Account(options.region, rds_rate=options.rds_rate)
+
+        def before_write() -> None:
+            if lease is not None and not lease.valid:
+                end_process("this process was about to write, and may no longer hold the Lease")
+
+        account = Account(options.region, rds_rate=options.rds_rate, before_send=before_write)
+        kube.before_write = before_write
         prices = self._prices = PriceBook(account if options.live_prices else None)
         bills = Bills(account if options.cost_explorer else None, self._last_bill)
         meters = self._meters = Meters(account, prices, options.spend_every, bills=bills)
@@ -177,7 +183,7 @@ class Operator:
             asyncio.create_task(bills.run(), name="bills"),
         }
         if lease is not None:
-            tasks.add(asyncio.create_task(lease.keep(), name="lease"))
+            tasks.add(asyncio.create_task(_keep(lease), name="lease"))
         code = 0
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -187,21 +193,17 @@ class Operator:
                     continue
                 code = 1
                 error = asyncio.CancelledError() if task.cancelled() else task.exception()
-                if isinstance(error, LeadershipLost):
-                    log.error("leadership is lost, so this process ends: %s", error)
-                else:
-                    log.error(
-                        "%s ended (%s), so this process ends and is started again",
-                        task.get_name(),
-                        error or "without an error",
-                    )
+                log.error(
+                    "%s ended (%s), so this process ends and is started again",
+                    task.get_name(),
+                    error or "without an error",
+                )
         finally:
-            lost = any(t.get_name() == "lease" and t.done() for t in tasks)
             leaving.set()
             watches.stop()
-            # Whoever lost the Lease must not write another byte; whoever was asked to leave ends what runs.
+            # The Lease is renewed meanwhile: what runs is ended as the leader.
             pending = {t for t in tasks if not t.done() and t.get_name() in ("workers", "watches")}
-            if pending and not lost:
+            if pending:
                 await asyncio.wait(pending, timeout=GRACE + 1)
             for task in tasks:
                 task.cancel()
@@ -278,6 +280,14 @@ class Operator:
         for part in (self._books, self._prices, self._meters):
             if part is not None:
                 part.measure()
+
+
+async def _keep(lease: Lease) -> None:
+    """Renew for ever; with the Lease the process ends."""
+    try:
+        await lease.keep()
+    except LeadershipLost as lost:
+        end_process(str(lost))
 
 
 async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from virtual_time import elapsed, run, virtual
 
+from penstock.engine import lease as lease_module
 from penstock.engine.kube import LEASES, KubeError, Resource
 from penstock.engine.lease import LeadershipLost, Lease
 
@@ -288,6 +292,77 @@ async def test_a_leader_that_was_long_in_starting_up_does_not_believe_an_old_lea
     with LOST:
         await first.keep()
     assert elapsed() - began < 0.1
+
+
+@virtual
+async def test_a_process_may_write_from_its_acquisition_until_its_last_renewal_is_ten_seconds_old() -> None:
+    lease, _ = candidate(Cluster(), "one")
+    assert not lease.valid
+    await lease.acquire()
+    assert lease.valid
+    await asyncio.sleep(9.9)
+    assert lease.valid
+    await asyncio.sleep(0.2)
+    assert not lease.valid, "nobody has taken it, but somebody may soon"
+    assert lease.held
+
+
+@pytest.mark.parametrize("clock", [0, 1], ids=["a machine that slept", "a machine that was restored from its snapshot"])
+def test_time_that_the_loop_did_not_see_counts(clock: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLOCK_MONOTONIC, which the loop goes by, stands still while a machine sleeps."""
+    readings = [100.0, 100.0]
+    monkeypatch.setattr(lease_module, "clocks", lambda: tuple(readings))
+
+    @virtual
+    async def scenario() -> None:
+        cluster = Cluster()
+        first, kube = candidate(cluster, "one")
+        second, _ = candidate(cluster, "two")
+        await first.acquire()
+        readings[clock] += 30
+        assert not first.valid
+        await second.acquire()
+        kube.sent.clear()
+        with LOST as raised:
+            await first.keep()
+        assert "suspended" in str(raised.value)
+        assert kube.sent == [], "it does not even ask"
+        assert spec(cluster)["holderIdentity"] == "two"
+
+    scenario()
+
+
+@virtual
+async def test_whoever_gave_the_lease_back_may_not_write() -> None:
+    lease, _ = candidate(Cluster(), "one")
+    await lease.acquire()
+    await lease.release()
+    assert not lease.valid
+
+
+FULL_PIPE = """
+import logging, os, threading, time
+from penstock.engine import lease
+
+class Stuck(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage(), flush=True)
+        time.sleep(60)
+
+logging.basicConfig(handlers=[Stuck()])
+# Threads that go on for ever, and one more that nobody waits for: what calls to AWS are.
+for _ in range(3):
+    threading.Thread(target=lambda: [time.sleep(0.01) for _ in range(10**6)]).start()
+lease.end_process("somebody took the Lease")
+"""
+
+
+def test_the_process_ends_at_once_whatever_runs_and_even_if_nobody_reads_its_log() -> None:
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", FULL_PIPE], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "leadership is lost, so this process ends: somebody took the Lease\n"
+    assert time.monotonic() - began < 10
 
 
 PHASES = st.lists(

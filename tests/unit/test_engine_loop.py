@@ -510,6 +510,21 @@ async def test_at_the_end_running_passes_are_let_end_and_no_other_begins() -> No
 
 
 @virtual
+async def test_at_the_end_the_step_that_runs_is_finished_and_none_begins() -> None:
+    things = Things(takes=1)
+    bench = Bench([things], workers=1)
+    stop = asyncio.Event()
+    running = asyncio.create_task(bench.loop.run(stop, 10))
+    bench.create("a", {"value": "one+a+b+c"})
+    await asyncio.sleep(1.5)
+    assert things.did("act") == 1
+    stop.set()
+    await running
+    assert things.did("act") == 1
+    assert bench.condition("a")[1] == "Creating", "the pass ends with its report"
+
+
+@virtual
 async def test_a_pass_that_does_not_end_is_cut_off() -> None:
     things = Things(takes=1000)
     bench = Bench([things])

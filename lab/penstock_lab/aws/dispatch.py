@@ -86,17 +86,17 @@ class Dispatcher:
         try:
             answer = self._guarded(request)
         except AwsError as error:
-            calls.record(clock.now(), request.name, request.key, error.status, error.code)
+            calls.record(clock.now(), request, error.status, error.code)
             return self._error(request, error)
         except Dropped:
-            calls.record(clock.now(), request.name, request.key, 0, "Dropped")
+            calls.record(clock.now(), request, 0, "Dropped")
             raise
         except Exception as failure:
             # Never a traceback to the caller; the lab's own log gets it.
             print(f"internal error in {request.name}: {failure!r}", file=sys.stderr)
             traceback.print_exc()
             error = AwsError("InternalServerError", "Internal server error", 500)
-            calls.record(clock.now(), request.name, request.key, 500, error.code)
+            calls.record(clock.now(), request, 500, error.code)
             return self._error(request, error)
         return answer
 
@@ -112,7 +112,7 @@ class Dispatcher:
         for rule in late:
             if rule.when == "after" and rule.kind != "latency":
                 _fail(request, rule)
-        calls.record(clock.now(), request.name, request.key, answer[0], "" if answer[0] < 400 else _code(answer))
+        calls.record(clock.now(), request, answer[0], "" if answer[0] < 400 else _code(answer))
         for rule in late:
             if rule.kind == "latency":
                 time.sleep(rule.seconds)

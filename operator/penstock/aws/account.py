@@ -10,7 +10,7 @@ import asyncio
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -83,6 +83,12 @@ _USER_AGENT = (
 _RIGHTS_LACK = ("AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault")
 
 
+class CallsEndedError(BotoCoreError):
+    """A call that a thread was still about to send when the account was closed."""
+
+    fmt = "the process is leaving, so nothing more is sent to AWS"
+
+
 def rds_limit(rate: float) -> Limit:
     """The pace for RDS at so many requests a second: the burst grows and shrinks with it."""
     usual = LIMITS["rds"]
@@ -93,10 +99,19 @@ class Account:
     """The operator's AWS account.
 
     region: where objects live that name none. threads: calls in flight at once. rds_rate: RDS requests a second, None for the usual pace.
+    before_send: called in the thread of each call, immediately before it is sent; what it raises, or ending the process, prevents that.
     """
 
-    def __init__(self, region: str, threads: int = 16, rds_rate: float | None = None) -> None:
+    def __init__(
+        self,
+        region: str,
+        threads: int = 16,
+        rds_rate: float | None = None,
+        before_send: Callable[[], None] = lambda: None,
+    ) -> None:
         self.region = region
+        self._before_send = before_send
+        self._closed = False
         self._limits = LIMITS if rds_rate is None else {**LIMITS, "rds": rds_limit(rds_rate)}
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aws")
@@ -107,6 +122,8 @@ class Account:
         self._session = boto3.Session()
 
     def close(self) -> None:
+        """Send nothing more. What was sent already is not waited for."""
+        self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def affords(self, service: str, operation: str, region: str = "") -> bool:
@@ -173,7 +190,15 @@ class Account:
             # The models of the API were checked at admission; AWS checks again.
             parameter_validation=False,
         )
-        return self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+        client = self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+        # Here, signed and with credentials renewed, and not in call(): the process may be suspended for long between the two.
+        client.meta.events.register("before-send", self._sending)
+        return client
+
+    def _sending(self, **_: Any) -> None:
+        if self._closed:
+            raise CallsEndedError
+        self._before_send()
 
     def _of(self, service: str, operation: str, region: str) -> list[TokenBucket]:
         found = [self._bucket(service, "", region, self._limits.get(service, _DEFAULT))]

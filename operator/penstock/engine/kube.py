@@ -8,7 +8,7 @@ import logging
 import os
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,10 +60,11 @@ EVENTS = Resource("events.k8s.io", "v1", "events")
 
 
 class Kube:
-    """A connection to one API server. Close it with close()."""
+    """A connection to one API server. Close it with close(). before_write: called before each write but those of Leases; may end the process."""
 
     def __init__(self, configuration: client.Configuration) -> None:
         self.configuration = configuration
+        self.before_write: Callable[[], None] = lambda: None
         self._api = client.ApiClient(configuration)
         self._session: aiohttp.ClientSession | None = None
 
@@ -111,6 +112,8 @@ class Kube:
         path = resource.path(namespace, name, subresource)
         label = f"{resource.plural}/{subresource}" if subresource else resource.plural
         code = "0"
+        if verb != "GET" and resource != LEASES:
+            self.before_write()
         try:
             async with self._connected().request(
                 verb,

@@ -1,22 +1,45 @@
 """Leadership by a coordination.k8s.io Lease, with client-go's figures: 15 s lease, 10 s renew deadline, 2 s retry.
 
-The process that loses the Lease must stop at once: two leaders would both write to AWS. A graceful exit gives the Lease back, so the next process
-takes over within one retry period instead of a whole lease. The Kubernetes package's own LeaseLock neither releases nor counts transitions.
+The process that loses the Lease ends at once: two leaders would both write to AWS, and calls that run in threads cannot be cancelled. Before each
+write it asks `valid`, because a process that was suspended and goes on may write before its renewal notices. A graceful exit gives the Lease back, so
+the next process takes over within one retry period instead of a whole lease. The Kubernetes package's own LeaseLock neither releases nor counts
+transitions.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+import threading
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from penstock.engine import metrics
 from penstock.engine.kube import LEASES, Kube, KubeError
 
 log = logging.getLogger(__name__)
+
+# Seconds that a last log line may take: a full pipe must not keep a process alive that has lost the Lease.
+_LAST_WORDS = 1.0
+# CLOCK_MONOTONIC stands still while the machine sleeps (clock_gettime(2)); other systems than Linux have nothing better.
+_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def end_process(why: str) -> NoReturn:
+    """End this process now, from any thread: one log line, and nothing is awaited or cleaned up."""
+    words = threading.Thread(target=log.error, args=("leadership is lost, so this process ends: %s", why), daemon=True)
+    words.start()
+    words.join(_LAST_WORDS)
+    os._exit(1)
+
+
+def clocks() -> tuple[float, float]:
+    """Seconds of two clocks. The first goes on while a process is stopped or the machine sleeps, the second also over a snapshot of the machine."""
+    return time.clock_gettime(_BOOTTIME), time.time()
 
 
 @dataclass(frozen=True)
@@ -44,12 +67,18 @@ class Lease:
         self._name = name
         self.identity = identity
         self._times = times or LeaseTimes()
+        self._loop = asyncio.get_running_loop()
         self._version = ""
         self._seen = 0.0
         self._expires_after = self._times.duration
-        self._renewed = 0.0
+        self._renewed: tuple[float, ...] = (0.0, 0.0, 0.0)
         self._spec: dict[str, Any] = {}
         self.held = False
+
+    @property
+    def valid(self) -> bool:
+        """Whether this process may write: it holds the Lease, and nobody can have taken it since it was last renewed. For any thread."""
+        return self.held and self._silence < self._times.renew_deadline
 
     async def acquire(self) -> None:
         """Return when this process is the leader. Waits for ever, and says once for whom it is waiting."""
@@ -86,19 +115,25 @@ class Lease:
             remaining = deadline - self._silence
             # A last try at the very deadline, but no storm of tries just before it.
             await asyncio.sleep(min(self._times.retry, max(0.1, remaining)) if remaining > 0 else 0.0)
+            if self._silence >= self._times.duration:
+                self._lose(
+                    f"nothing was renewed for {self._silence:.0f} s, as if the process or its machine was suspended"
+                )
             try:
                 async with asyncio.timeout(max(0.5, deadline - self._silence)):
                     holder = await self._try()
                 if not self.held:
-                    metrics.LEADER.set(0)
-                    raise LeadershipLost(f"{holder} took the Lease")
+                    self._lose(f"{holder} took the Lease")
             except (KubeError, TimeoutError) as error:
                 silent = self._silence
                 if silent >= deadline:
-                    self.held = False
-                    metrics.LEADER.set(0)
-                    raise LeadershipLost(f"the Lease could not be renewed for {silent:.0f} s: {error}") from error
+                    self._lose(f"the Lease could not be renewed for {silent:.0f} s: {error}")
                 log.warning("the Lease was not renewed: %s", error)
+
+    def _lose(self, why: str) -> NoReturn:
+        self.held = False
+        metrics.LEADER.set(0)
+        raise LeadershipLost(why)
 
     async def release(self) -> None:
         """Give the Lease up, so that another process can lead within one retry period. Never raises."""
@@ -123,8 +158,11 @@ class Lease:
 
     @property
     def _silence(self) -> float:
-        """Seconds since the last successful write was sent."""
-        return asyncio.get_running_loop().time() - self._renewed
+        """Seconds since the last successful write was sent, by the clock that counts most."""
+        return max(now - then for now, then in zip(self._clocks(), self._renewed, strict=True))
+
+    def _clocks(self) -> tuple[float, ...]:
+        return (self._loop.time(), *clocks())
 
     async def _try(self) -> str:
         """Take or renew. Returns the holder; self.held tells whether that is us."""
@@ -184,13 +222,13 @@ class Lease:
                 "leaseTransitions": 0,
             },
         }
-        sent = asyncio.get_running_loop().time()
+        sent = self._clocks()
         lease = await self._kube.request("POST", LEASES, self._namespace, body=body, seconds=5)
         self._renewed = sent
         self._version, self._spec, self.held = lease["metadata"]["resourceVersion"], lease["spec"], True
 
     async def _put(self, spec: dict[str, Any], version: str) -> None:
-        sent = asyncio.get_running_loop().time()
+        sent = self._clocks()
         lease = await self._kube.request(
             "PUT",
             LEASES,

@@ -105,7 +105,6 @@ class Loop:
             for task in (teller, *workers):
                 task.cancel()
             await asyncio.gather(teller, *workers, return_exceptions=True)
-        # Not when cancelled: that is how a lost Lease ends the work.
         await self._recorder.flush(max(0.5, deadline - asyncio.get_running_loop().time()))
 
     def _busy(self) -> bool:
@@ -258,6 +257,8 @@ class Loop:
         ran: list[Step] = []
         met: dict[str, Trouble] = {}
         for step in plan.runnable:
+            if self._stopping:
+                break
             if step.intent is not None:
                 obj = await self._write_status(key, obj, {**(obj.get("status") or {}), **step.intent})
             try:
