@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -125,6 +125,37 @@ def test_each_failover_is_told_with_its_cause_and_with_what_an_application_felt(
     judged = {o["name"]: o for o in cluster.status["objectives"]}
     assert judged["failover"]["met"] is True
     cluster.wait("ObjectivesMet", reason="ObjectivesReached")
+
+
+@scenario
+def test_a_database_that_slept_is_asked_again_so_that_its_next_failover_is_measured(lab: Lab, namespace: str) -> None:
+    now, day = datetime.now(UTC), "{0.minute} {0.hour} * * *"
+    asleep = {"schedule": day.format(now - timedelta(hours=1)), "wake": day.format(now + timedelta(hours=3))}
+    bound = proven(lab, namespace, 1)
+    cluster = bound.cluster
+
+    def measured(number: int) -> None:
+        probing(cluster)
+        old = cluster.writer
+        lab.aws.postgres("fault", cluster=cluster.cluster, kind="kill")
+        failover = last(cluster, number)
+        assert (failover["from"], failover["to"]) == (old, cluster.writer)
+        assert failover["measuredBy"] == "Probe"
+        assert failover["outageSeconds"] > 1
+        assert cluster.status["availability"]["downSeconds"] > 1
+        cluster.look().settled()
+
+    probing(cluster)
+    cluster.edit(hibernation=asleep)
+    cluster.wait("Ready", "False", reason="Hibernating")
+    cluster.until(lambda: cluster.status["probe"]["state"] == "Off", "nobody asks while it sleeps")
+    cluster.annotate("wake", "30m")
+    cluster.wait("Ready", "True", reason="Available")
+    measured(0)
+    cluster.edit(probe={"enabled": False})
+    cluster.until(lambda: cluster.status["probe"]["message"] == "spec.probe.enabled is false.", "nobody asks")
+    cluster.edit(probe={"interval": "500ms"})
+    measured(1)
 
 
 @scenario

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from drill_world import run
+from drill_world import desired, run, subject
 
+from penstock.api.failoverdrill_status import Run, Verdict
 from penstock.drill.kind import FailoverDrills
+from penstock.drill.trial import Surroundings, Trial
 from penstock.engine.kind import Invalid
 from penstock.proof.drillbook import DrillBook
 
@@ -39,3 +42,21 @@ def test_a_schedule_that_never_comes_is_invalid_once_no_run_goes_on(spec: dict[s
     going_on = drills().desired(manifest({"run": run()}, **spec))
     assert going_on.status.run is not None
     assert going_on.schedule is None
+
+
+def test_a_run_whose_task_ended_is_aborted_and_cleaned_up() -> None:
+    # A read that it shares with others may be cancelled: it would run for ever, and no other drill of the cluster would.
+    async def cancelled(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    async def result() -> Any:
+        around = Surroundings(cancelled, cancelled, cancelled, lambda _: None, lambda: None)
+        trial = Trial(Run.model_validate(run()), desired().spec, "penstock_drill_r1", subject(), around)
+        assert trial.going.result is None
+        trial.start()
+        await asyncio.sleep(0.1)
+        return trial.going.result
+
+    ended = asyncio.run(result())
+    assert ended is not None
+    assert (ended.report.verdict, ended.clean) == (Verdict.ABORTED, False)

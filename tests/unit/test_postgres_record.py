@@ -70,6 +70,19 @@ def test_what_lets_nobody_in_was_not_found_down():
     assert ledger.found_down is None
 
 
+def test_what_is_not_asked_any_more_is_not_reached():
+    # A failover must not wait for the answer of a probe that reaches nothing since it was resumed.
+    ledger = Ledger()
+    asked(ledger, 0, 1)
+    ledger.blind(2, at(2))
+    assert not ledger.reached
+    ledger.failure(100, None, 101, at(101))
+    assert not ledger.reached
+    assert ledger.found_down is None, "it had answered this process before"
+    asked(ledger, 102)
+    assert ledger.reached
+
+
 def test_a_database_that_lets_nobody_in_ends_an_outage_and_is_not_known_from_then_on():
     ledger = Ledger()
     asked(ledger, 0)

@@ -127,6 +127,8 @@ class Advisor:
         waiting: dict[tuple[str, int], list[Subject]] = defaultdict(list)
         for subject in self._subjects():
             subject.standing.asked = subject.generation
+            # Also after an error that nobody foresaw: what fails each time must not be asked first each time.
+            subject.standing.due = time.monotonic() + _SOON
             waiting[subject.region, subject.queries[0].period].append(subject)
         for (region, period), subjects in waiting.items():
             for batch in _batches(subjects, period):

@@ -85,6 +85,12 @@ class Hints:
                 delay = min(_CEILING, delay * 2 or _FIRST)
                 await asyncio.sleep(delay)
                 continue
+            except Exception:
+                # The queue only makes reads sooner: nothing about it may end the process.
+                log.exception("the events queue was not read")
+                delay = _CEILING
+                await asyncio.sleep(delay)
+                continue
             if delay:
                 log.info("the events queue is read again")
             delay = 0.0

@@ -316,11 +316,10 @@ def _connect(seen: Seen, status: Mapping[str, Any], memory: Achieved, *, anyhow:
 
 def _lags(fields: dict[str, Any], seen: Seen, memory: Achieved, desired: Desired) -> None:
     """status.lag and status.members[].lagMilliseconds, all of one moment, and only when the slowest moved."""
-    lags = seen.picture.lags
-    if seen.picture.off or not lags:
-        if seen.picture.off or seen.picture.reached:
+    picture, lags = seen.picture, seen.picture.lags
+    if picture.off or not lags:
+        if picture.off or picture.problem or picture.reached:
             memory.shown = {}
-        if seen.picture.reached or seen.picture.off:
             fields.pop("lag", None)
         return
     worst = max(lags.values())

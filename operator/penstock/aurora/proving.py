@@ -48,6 +48,9 @@ class Prover:
             self.forget(name)
             attempt = self._attempts[name] = _Attempt(login)
         now = asyncio.get_running_loop().time()
+        if attempt.task is not None and attempt.task.done():
+            # It ended by an error that nobody foresaw, or was cancelled.
+            attempt.task = None
         if attempt.task is None and (anew or now >= attempt.due):
             attempt.task = asyncio.create_task(self._try(name, attempt), name=f"login {'/'.join(name)}")
         return attempt.proof, None if attempt.task is not None else attempt.due - now

@@ -58,6 +58,8 @@ class Watching:
         """The report with failovers, availability, objectives and lags; and whether the database is asked from now on."""
         watched = self._watched.get(key)
         if watched is None or watched.uid != desired.uid:
+            # Another object of the same name: what was measured is the outcome of the one before.
+            self._prober.forget(key)
             watched = self._watched[key] = _Watched(desired.uid, desired)
         watched.desired = desired
         cluster = observed.cluster if observed is not None else None

@@ -89,9 +89,11 @@ class Trial:
 
     @property
     def going(self) -> Going:
-        return Going(
-            self.uid, self._phase, self._ready, self._asked.is_set(), self._stop.is_set(), self._lag, self._result
-        )
+        result = self._result
+        if result is None and self._task is not None and self._task.done():
+            # A task that ended without a result would keep the drill running for ever.
+            result = Result(self._aborted("the task of the drill ended"), clean=False)
+        return Going(self.uid, self._phase, self._ready, self._asked.is_set(), self._stop.is_set(), self._lag, result)
 
     def stop(self, why: str) -> None:
         """End it, and clean up; going.result follows within a minute or so. why: a clause for the report."""
@@ -385,7 +387,7 @@ class Trial:
 def _raise_failed(tasks: set[asyncio.Task[None]]) -> None:
     """A task that ended by an error is a defect, and must not pass for a writer that is cut off."""
     for task in tasks:
-        if task.done() and not task.cancelled() and task.exception() is not None:
+        if task.done():
             task.result()
 
 

@@ -17,7 +17,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -107,6 +107,7 @@ class Prober:
         self._measured = measured
         self._databases: dict[Key, _Database] = {}
         self._off: dict[Key, str] = {}
+        self._ledgers: dict[Key, Ledger] = {}
         self._connecting: asyncio.Semaphore | None = None
         self._running = False
         self.stalled = float("-inf")
@@ -114,41 +115,48 @@ class Prober:
     def watch(self, key: Key, target: Target, credentials: Credentials) -> None:
         """Ask this database from now on; the same again changes nothing."""
         self._off.pop(key, None)
-        known = self._databases.get(key)
-        if known is None:
-            known = self._databases[key] = _Database(key, self, target, credentials)
-            if self._running:
-                known.start()
-        known.target, known.credentials = target, credentials
+        database = self._databases.get(key)
+        if database is None:
+            ledger = self._ledgers.setdefault(key, Ledger())
+            database = self._databases[key] = _Database(key, self, target, credentials, ledger)
+        database.target, database.credentials = target, credentials
+        if self._running:
+            database.start()
 
     def pause(self, key: Key, why: str) -> None:
-        """Ask it no more until watch() is called. why: a sentence."""
+        """Ask it no more until watch() is called. why: a sentence. Only what was measured is kept."""
         self._off[key] = why
-        known = self._databases.get(key)
-        if known is not None:
-            known.stop()
+        self._stop(key)
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._off.pop(key, None)
-        known = self._databases.pop(key, None)
-        if known is not None:
-            known.stop()
+        self._stop(key)
+        self._ledgers.pop(key, None)
+
+    def _stop(self, key: Key) -> None:
+        database = self._databases.pop(key, None)
+        if database is not None:
+            database.stop()
 
     def ask(self, key: Key) -> None:
         """Ask its instances now whether they answer, and not when it is their turn."""
-        known = self._databases.get(key)
-        if known is not None and self._running and key not in self._off:
-            known.ask_others()
+        database = self._databases.get(key)
+        if database is not None and self._running:
+            database.ask_others()
 
     def picture(self, key: Key) -> Picture:
         """What is known of it now."""
-        known = self._databases.get(key)
-        off = self._off.get(key, "")
-        if known is None:
-            return Picture(off=off)
-        found = known.picture()
-        return replace(found, off=off) if off else found
+        database = self._databases.get(key)
+        if database is not None:
+            return database.picture()
+        ledger = self._ledgers.get(key, Ledger())
+        return Picture(
+            off=self._off.get(key, ""),
+            outages=ledger.outages,
+            uptime=ledger.uptime,
+            found_down=ledger.found_down,
+        )
 
     @property
     def renewed(self) -> float:
@@ -164,12 +172,12 @@ class Prober:
         """Ask until cancelled."""
         self._running = True
         self._connecting = asyncio.Semaphore(_AT_ONCE)
-        for database in self._databases.values():
-            if database.key not in self._off:
-                database.start()
         loop = asyncio.get_running_loop()
         try:
             while True:
+                # One whose task has ended, for whatever reason, is asked again.
+                for database in self._databases.values():
+                    database.start()
                 before = loop.time()
                 await asyncio.sleep(_TICK)
                 if loop.time() - before > _TICK + _STALL:
@@ -184,9 +192,8 @@ class Prober:
     def measure(self) -> None:
         """Set the gauges that a scrape reads."""
         counts = {"probing": 0, "failing": 0, "off": len(self._off)}
-        for key, database in self._databases.items():
-            if key not in self._off:
-                counts["failing" if database.problem or database.ledger.lasting else "probing"] += 1
+        for database in self._databases.values():
+            counts["failing" if database.problem or database.ledger.lasting else "probing"] += 1
         for state, count in counts.items():
             metrics.PROBES.labels(state).set(count)
 
@@ -214,13 +221,13 @@ class Prober:
 
 @dataclass
 class _Database:
-    """One database that is asked. problem: as Picture's."""
+    """One database while it is asked. ledger: outlives that. problem: as Picture's."""
 
     key: Key
     prober: Prober
     target: Target
     credentials: Credentials
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: Ledger
     problem: str = ""
     lag_problem: str = ""
     claimed: str = ""
@@ -246,19 +253,18 @@ class _Database:
         self._delay = _UNREACHED[0]
 
     def start(self) -> None:
+        """Ask until stop(); safe to repeat."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name=f"probe-{self.key}")
 
     def stop(self) -> None:
+        """For good."""
         for task in (self._task, self._others):
             if task is not None:
                 task.cancel()
-        self._task = self._others = None
         self._drop()
         with contextlib.suppress(RuntimeError):
             self.ledger.blind(asyncio.get_running_loop().time(), datetime.now(UTC))
-        self.problem = ""
-        self._forget_figures()
 
     def ask_others(self) -> None:
         self._ask_others(asyncio.get_running_loop().time())
@@ -438,6 +444,7 @@ class _Database:
         now = asyncio.get_running_loop().time()
         self._drop()
         self._login = None
+        self._failing_since = self._failing_since or now
         if self.ledger.blind(now, datetime.now(UTC)):
             self.prober.tell(self.key)
         self._trouble(sentence)

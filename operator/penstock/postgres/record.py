@@ -75,32 +75,37 @@ def _parts(until: datetime, seconds: float) -> Iterable[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Picture:
-    """What the probe knows of one database at one moment.
-
-    off: why it is not asked, a sentence; '' when it is. problem: why nothing can be measured though it is asked, a sentence that says what to do; ''
-    when it can, or is not known yet. reached: whether the writer endpoint ever answered. trying: whether it has not, and has been asked for less than
-    a minute. outages: of the writer endpoint, oldest first, the last one perhaps lasting. serving: the instance that takes writes there, as it calls
-    itself; '' for none. claimed: the instance that takes writes at its own endpoint. lags: seconds that each reader is behind, what 95 % of the last
-    minute's measurements are within. connect, query: the same of the times to connect to the writer endpoint, and of a query's round trip. deaf:
-    instances that do not answer at their own endpoints; asked: when they were last asked to, None before the first time. lag_problem: why lags cannot
-    be measured though all else can, a sentence; ''. found_down: when this process first asked in vain, where that was before its first success.
-    """
+    """What the probe knows of one database at one moment."""
 
     off: str = ""
+    """Why it is not asked, a sentence; '' when it is."""
     problem: str = ""
+    """Why nothing can be measured though it is asked, and what to do, a sentence; '' when it can, or is not known yet."""
     reached: bool = False
+    """Whether the writer endpoint has answered since it is asked and lets the probe in."""
     trying: bool = False
+    """Whether it has not answered yet, and has been asked for less than a minute."""
     outages: tuple[Outage, ...] = ()
+    """Of the writer endpoint, oldest first, the last one perhaps lasting."""
     serving: str = ""
+    """The instance that takes writes at the writer endpoint, as it calls itself; '' for none."""
     claimed: str = ""
+    """The instance that takes writes at its own endpoint; '' for none."""
     uptime: Uptime = field(default_factory=Uptime)
     lags: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that each reader is behind: 95 % of the last minute's measurements are within."""
     connect: float | None = None
+    """Seconds that a connection to the writer endpoint takes, likewise."""
     query: float | None = None
+    """Seconds of a query's round trip, likewise."""
     deaf: frozenset[str] = frozenset()
+    """Instances that do not answer at their own endpoints."""
     asked: datetime | None = None
+    """When the instances were last asked; None before the first time."""
     lag_problem: str = ""
+    """Why replica lag cannot be measured though all else can, a sentence."""
     found_down: datetime | None = None
+    """When this process first asked in vain; None when that was not before its first success."""
 
     @property
     def lasting(self) -> Outage | None:
@@ -112,7 +117,7 @@ _KEPT: Final = 20
 
 
 class Ledger:
-    """What asking one writer endpoint came to: from single answers to outages and uptime. found_down: as Picture's.
+    """What asking one writer endpoint came to: from single answers to outages and uptime. reached, found_down: as Picture's.
 
     Moments come twice: as seconds of a clock that nobody sets, which lengths are taken from, and as the time of day, which is only told. A success is
     an answer of an instance that takes writes.
@@ -127,11 +132,7 @@ class Ledger:
         self._began = 0.0
         self._good: float | None = None
         self._failing: tuple[float, datetime] | None = None
-
-    @property
-    def reached(self) -> bool:
-        """Whether there ever was a success."""
-        return self.uptime.since is not None
+        self.reached = False
 
     @property
     def outages(self) -> tuple[Outage, ...]:
@@ -145,6 +146,7 @@ class Ledger:
     def success(self, moment: float, time: datetime, instance: str) -> bool:
         """A write would have been taken. Returns whether that is news: the first one, the end of an outage, another instance."""
         news = not self.reached or self._lasting is not None or instance != self.serving
+        self.reached = True
         self.uptime.since = self.uptime.since or time
         if self._lasting is not None:
             self._end(moment, time, instance)
@@ -169,7 +171,7 @@ class Ledger:
             return False
         if self._good is None:
             self._failing = self._failing or (noticed, time - timedelta(seconds=moment - noticed))
-            if not self.reached:
+            if self.uptime.since is None:
                 self.found_down = self._failing[1]
             return False
         began = self._good if cut is None else max(self._good, cut)
@@ -188,9 +190,9 @@ class Ledger:
             self._end(moment, time, "")
         elif self._good is not None:
             self.uptime.add(time, max(0.0, moment - self._good), down=False)
-        if not self.reached:
+        if self.uptime.since is None:
             self.found_down = None
-        self._good, self._failing, self.serving = None, None, ""
+        self._good, self._failing, self.serving, self.reached = None, None, "", False
         return ended
 
     def resume(self, moment: float) -> None:
