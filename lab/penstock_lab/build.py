@@ -49,8 +49,14 @@ TOOLS = {
     ),
     "kubectl": Tool("k8s.io/kubernetes/cmd/kubectl", "kubectl", ("version", "--client"), "1.36."),
     "helm": Tool("helm.sh/helm/v4/cmd/helm", "helm", ("version", "--short"), "4."),
+    "kubelet": Tool("k8s.io/kubernetes/cmd/kubelet", "kubelet", ("--version",), "1.36."),
+    "kube-scheduler": Tool("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", ("--version",), "1.36."),
+    "kube-proxy": Tool("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", ("--version",), "1.36."),
 }
 CLIENTS = ("kubectl", "helm")
+# A node that runs containers (`penstock lab up --kubelet`) needs these on top of the control plane.
+NODE = ("kubelet", "kube-scheduler", "kube-proxy")
+CONTROL_PLANE = tuple(name for name in TOOLS if name not in NODE)
 
 
 def modules_folder() -> Path:

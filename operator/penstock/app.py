@@ -166,7 +166,7 @@ class Operator:
         books.attach(loop.store, lambda key, delay: loop.queue.add(key, delay, Priority.NORMAL))
         self._leading = True
         leaving = asyncio.Event()
-        watches = self._watches = handlers.Watches(loop, kinds, kube.configuration, options.namespaces)
+        watches = self._watches = handlers.Watches(loop, kinds, kube, options.namespaces, self._identity())
 
         def wake(key: Key) -> None:
             loop.queue.add(key, 0, Priority.NORMAL)

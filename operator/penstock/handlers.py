@@ -14,21 +14,22 @@ from typing import Any
 
 import kopf
 import uvloop
-from kubernetes.aio import client
 
 from penstock.engine.kind import Key, Kind
+from penstock.engine.kube import Kube
 from penstock.engine.loop import Loop
 
 
 def registry(
-    loop: Loop, kinds: Iterable[Kind[Any, Any]], configuration: client.Configuration, main: asyncio.AbstractEventLoop
+    loop: Loop, kinds: Iterable[Kind[Any, Any]], kube: Kube, main: asyncio.AbstractEventLoop
 ) -> kopf.OperatorRegistry:
-    """One `on.event` handler a kind, and a login from the connection that the operator itself uses. main: the loop that the store lives in."""
+    """One `on.event` handler a kind, and a login by the operator's own connection. main: the loop that the store lives in."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await connection(configuration)
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        # kopf fixes a token for the life of its own session, and ends when the next one that it gets is the same.
+        return kopf.AiohttpSession(server=kube.server, aiohttp_session=kube.session(patient=True))
 
     for kind in kinds:
         _watch(found, loop, kind, main)
@@ -45,23 +46,6 @@ def _watch(found: kopf.OperatorRegistry, loop: Loop, kind: Kind[Any, Any], main:
         key = Key(kind.name, metadata.get("namespace", ""), metadata["name"])
         full = {"apiVersion": f"{where.group}/{where.version}", "kind": kind.name, **body}
         main.call_soon_threadsafe(partial(loop.store.saw, key, full, deleted=event["type"] == "DELETED"))
-
-
-async def connection(configuration: client.Configuration) -> kopf.ConnectionInfo:
-    """kopf's credentials from the Kubernetes client's, read again at each call because tokens are renewed."""
-    if configuration.refresh_api_key_hook is not None:
-        hook = configuration.refresh_api_key_hook(configuration)
-        if asyncio.iscoroutine(hook):
-            await hook
-    token = configuration.api_key.get("BearerToken") or configuration.api_key.get("authorization") or ""
-    return kopf.ConnectionInfo(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-        token=token.removeprefix("Bearer ") or None,
-    )
 
 
 class _NoDiff(kopf.DiffBaseStorage):
@@ -121,12 +105,14 @@ class Watches:
         self,
         loop: Loop,
         kinds: Iterable[Kind[Any, Any]],
-        configuration: client.Configuration,
+        kube: Kube,
         namespaces: Iterable[str],
+        identity: str,
     ) -> None:
         self._loop = loop
         self._kinds = tuple(kinds)
-        self._configuration = configuration
+        self._kube = kube
+        self._identity = identity
         self._namespaces = tuple(namespaces)
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -168,8 +154,10 @@ class Watches:
     async def _operate(self, main: asyncio.AbstractEventLoop) -> None:
         try:
             await kopf.operator(
-                registry=registry(self._loop, self._kinds, self._configuration, main),
+                registry=registry(self._loop, self._kinds, self._kube, main),
                 settings=settings(),
+                # Else kopf asks for the user's name, and in the image there is no user.
+                identity=self._identity,  # type: ignore[arg-type]  # a name for str that kopf does not export
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,

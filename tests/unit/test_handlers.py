@@ -8,7 +8,6 @@ from typing import Any
 
 import kopf
 import pytest
-from kubernetes.aio import client
 
 from penstock.handlers import Watches
 
@@ -23,7 +22,8 @@ def test_a_watch_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         monkeypatch.setattr(kopf, "operator", dies)
         loop: Any = SimpleNamespace(store=None)
-        watches = Watches(loop, [], client.Configuration(), ())
+        kube: Any = None
+        watches = Watches(loop, [], kube, (), "penstock-0")
         try:
             with pytest.raises(RuntimeError, match=r"the watches ended: .*404 page not found"):
                 await asyncio.wait_for(watches.serve(), 30)

@@ -6,9 +6,10 @@ import asyncio
 import json
 import logging
 import os
+import re
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from penstock.engine import metrics
 log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "penstock"
+Login = Callable[[client.Configuration], Awaitable[None]]
+_SCHEME = re.compile(r"bearer\s+", re.IGNORECASE)
 
 
 class KubeError(Exception):
@@ -62,8 +65,10 @@ EVENTS = Resource("events.k8s.io", "v1", "events")
 class Kube:
     """A connection to one API server. Close it with close(). before_write: called before each write but those of Leases; may end the process."""
 
-    def __init__(self, configuration: client.Configuration) -> None:
-        self.configuration = configuration
+    def __init__(self, configuration: client.Configuration, login: Login) -> None:
+        """login: fills a configuration as this one was filled, with what is valid now."""
+        self._configuration = configuration
+        self._login = login
         self.before_write: Callable[[], None] = lambda: None
         self._api = client.ApiClient(configuration)
         self._session: aiohttp.ClientSession | None = None
@@ -71,13 +76,17 @@ class Kube:
     @classmethod
     async def connect(cls) -> Kube:
         """Connect as kubectl would: KUBECONFIG or ~/.kube/config, else the pod's ServiceAccount. Raises KubeError when none can be read."""
-        configuration = client.Configuration()
         path = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
-        try:
+
+        async def login(configuration: client.Configuration) -> None:
             if any(os.path.exists(p) for p in path.split(os.pathsep) if p):
                 await config.load_kube_config(config_file=path, client_configuration=configuration)
             else:
                 config.load_incluster_config(client_configuration=configuration)
+
+        configuration = client.Configuration()
+        try:
+            await login(configuration)
         except config.ConfigException as error:
             raise KubeError(
                 0, "NoConfiguration", f"no kubeconfig at {path} and not in a pod ({error}); set KUBECONFIG"
@@ -88,7 +97,12 @@ class Kube:
                 "NoConfiguration",
                 f"the kubeconfig at {path} cannot be read ({' '.join(str(error).split())}); set KUBECONFIG to one that kubectl takes",
             ) from error
-        return cls(configuration)
+        return cls(configuration, login)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._configuration.host)
 
     async def close(self) -> None:
         if self._session is not None:
@@ -117,10 +131,10 @@ class Kube:
         try:
             async with self._connected().request(
                 verb,
-                self.configuration.host + path,
+                self.server + path,
                 params=query,
                 data=None if body is None else orjson.dumps(body),
-                headers={"Content-Type": content_type, **await self._authorization()},
+                headers={"Content-Type": content_type},
                 timeout=aiohttp.ClientTimeout(total=seconds),
             ) as answer:
                 data = await answer.read()
@@ -138,20 +152,61 @@ class Kube:
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
-            # The generated client rebuilds and copies each request; with the same connection settings this costs a third of it.
-            connector = aiohttp.TCPConnector(limit=64, ssl=self._api.rest_client.ssl_context)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                headers={"Accept": "application/json", "User-Agent": f"penstock/{__version__}"},
-                # As trust_env would find it, which looks for a .netrc and the proxy anew with every request.
-                proxy=self.configuration.proxy or _proxy(self.configuration.host),
-            )
+            self._session = self.session()
         return self._session
 
-    async def _authorization(self) -> dict[str, str]:
-        """The bearer token, read again whenever the client library says so (a pod's token is renewed every hour)."""
-        token = await self.configuration.get_api_key_with_prefix("BearerToken")
-        return {"Authorization": token} if token else {}
+    def session(self, *, patient: bool = False) -> aiohttp.ClientSession:
+        """A session for the running event loop; whoever asks for it closes it. patient: a 401 is not returned but waited out."""
+
+        async def authenticate(
+            request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType
+        ) -> aiohttp.ClientResponse:
+            delay = 0.2
+            while True:
+                token = await self._token()
+                if token:
+                    request.headers["Authorization"] = f"Bearer {token}"
+                answer = await send(request)
+                if answer.status != 401:
+                    return answer
+                renewed = await self._log_in_again(token)
+                if not renewed and not patient:
+                    return answer
+                answer.release()
+                if not renewed:
+                    log.warning("the API server does not accept the login (401); trying again in %.1f s", delay)
+                    await asyncio.sleep(delay)
+                    delay = min(5.0, delay * 2)
+
+        # The generated client rebuilds and copies each request; with the same connection settings this costs a third of it.
+        connector = aiohttp.TCPConnector(limit=0 if patient else 64, ssl=self._api.rest_client.ssl_context)
+        return aiohttp.ClientSession(
+            connector=connector,
+            headers={"Accept": "application/json", "User-Agent": f"penstock/{__version__}"},
+            # As trust_env would find it, which looks for a .netrc and the proxy anew with every request.
+            proxy=self._configuration.proxy or _proxy(self.server),
+            middlewares=(authenticate,),
+        )
+
+    async def _token(self) -> str:
+        """The bearer token, '' for none; read again whenever the client library says so (every minute in a pod)."""
+        value = await self._configuration.get_api_key_with_prefix("BearerToken") or ""
+        # The library writes "Bearer" from a kubeconfig and "bearer" in a pod.
+        return _SCHEME.sub("", value).strip()
+
+    async def _log_in_again(self, refused: str) -> bool:
+        """Read the login anew. Whether it differs from the token that was refused: a pod's is renewed every hour, others can be revoked."""
+        fresh = client.Configuration()
+        try:
+            await self._login(fresh)
+        except (config.ConfigException, OSError, TypeError, ValueError, yaml.YAMLError) as error:
+            log.warning("the login for the API server cannot be read again: %s", error)
+            return False
+        # Somebody may have pointed the kubeconfig at another cluster meanwhile, which is none of this process's.
+        if fresh.host == self._configuration.host:
+            self._configuration.api_key = fresh.api_key
+            self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+        return await self._token() != refused
 
     async def merge_patch(
         self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = ""
