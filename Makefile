@@ -90,9 +90,9 @@ bench-failovers: controlplane ## measure failovers: commits lost, outages, what 
 bench-advice: setup ## hold the advisor against trying everything, 10,000 clusters and 10,000 tables (about 5 minutes)
 	@$(BIN)/python bench/advice.py
 
-requirements: setup ## compile requirements/*.txt from requirements/*.in, with hashes and no index addresses
-	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/operator.in -o requirements/operator.txt
-	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q requirements/dev.in -c requirements/operator.txt -o requirements/dev.txt
+requirements: setup ## compile requirements/*.txt from pyproject.toml and requirements/*.in, with hashes and no index addresses
+	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q pyproject.toml -o requirements/operator.txt
+	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q pyproject.toml requirements/dev.in -c requirements/operator.txt -o requirements/dev.txt
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes --no-deps -q requirements/postgres.in -o requirements/postgres.txt
 
 clean: ## delete .venv and the caches of the checkout (not the control plane in the user's cache folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import importlib.util
 import os
 import re
 import ssl
@@ -20,7 +21,8 @@ class _Lazy(click.Group):
     """A group whose `lab` lives in another package, which only a checkout has."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "lab"])
+        lab = ["lab"] if importlib.util.find_spec("penstock_lab") else []
+        return sorted([*super().list_commands(ctx), *lab])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name != "lab":
