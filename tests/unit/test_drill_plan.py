@@ -14,6 +14,7 @@ from penstock.api.failoverdrill_status import Phase, Verdict
 from penstock.aws.rds import Member
 from penstock.drill import plan as planning
 from penstock.drill.guards import seconds, unmet
+from penstock.drill.kind import parse_status
 from penstock.drill.plan import BEGIN, CLEAN, FAILOVER, INSPECT, RESERVE, STOP, outlook, plan
 
 
@@ -64,6 +65,21 @@ def test_what_the_run_itself_holds_back_does_not_stop_it_but_what_aws_does_is() 
     assert operations(wanted, observed(edited, going=going(ready=True))) == [FAILOVER]
     rebooting = subject(instances={"shop-ledger-3": "rebooting"})
     assert operations(wanted, observed(rebooting, going=going(ready=True))) == [STOP]
+
+
+@pytest.mark.parametrize("forged", ["public", "penstock_drill_r2", 'x"; drop schema public'])
+def test_the_schema_that_is_dropped_is_never_one_that_the_status_names(forged: str) -> None:
+    wanted = desired({"run": run(schema_=forged)})
+    (left,) = plan(wanted, observed(), NOW).runnable
+    unclean = going(result=result(clean=False))
+    (ended,) = plan(wanted, observed(going=unclean), NOW).runnable
+    for step in (left, ended):
+        assert (step.operation, step.parameters) == (CLEAN, {"schema": "penstock_drill_r1"})
+
+
+@pytest.mark.parametrize("uid", ["", "r1 cascade", "../r1", "R1", "r1_other", "0123456789abc"])
+def test_a_run_whose_id_was_never_the_operators_is_none(uid: str) -> None:
+    assert parse_status({"run": {**run(), "uid": uid}}).run is None
 
 
 def test_what_a_dead_process_left_is_dropped_and_only_then_over() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -198,8 +198,8 @@ class Past(StatusModel):
 class Run(StatusModel):
     """The run that goes on: written before each step, so that a crash leaves nothing unknown."""
 
-    uid: str
-    """The run's own id."""
+    uid: Annotated[str, Field(pattern=r"^[a-z0-9]{1,12}$")]
+    """The run's own id; the name of its schema follows from it."""
     phase: Phase
     """How far it has come."""
     started_at: Timestamp
@@ -207,7 +207,7 @@ class Run(StatusModel):
     scheduled_for: Timestamp | None = None
     """The scheduled time."""
     schema_: str | None = Field(default=None, alias="schema")
-    """The schema in the database that holds the run's table; it is dropped at the end."""
+    """The schema in the database that holds the run's table, for people: the one that is dropped at the end follows from the uid."""
     database: str | None = None
     """The database that it is in."""
     from_: str | None = Field(default=None, alias="from")

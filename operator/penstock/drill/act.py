@@ -142,7 +142,7 @@ class Actor:
             hurry=lambda seconds: self._clusters.hurry(subject, seconds),
             woken=lambda: self._wake(key),
         )
-        entry.trial = Trial(run, desired.spec, run.schema_ or plan.schema(run.uid), subject, around)
+        entry.trial = Trial(run, desired.spec, plan.schema(run.uid), subject, around)
         entry.trial.start()
         return run.uid
 

@@ -177,7 +177,8 @@ def _clean(desired: Desired, run: Run) -> Step:
     return Step(
         _DATABASE,
         CLEAN,
-        {"schema": run.schema_ or schema(run.uid)},
+        # Never a name that stands on the object: whoever can write there would have any schema dropped.
+        {"schema": schema(run.uid)},
         f"drop what the drill made in cluster {desired.cluster}",
     )
 
