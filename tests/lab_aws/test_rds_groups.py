@@ -55,7 +55,7 @@ def test_a_subnet_group_goes(rds, refused):
     [
         ("DBSubnetGroupDoesNotCoverEnoughAZs", ["subnet-a"]),
         ("InvalidSubnet", ["subnet-a", "subnet-zzz"]),
-        ("InvalidParameterCombination", []),
+        ("InvalidSubnet", []),
     ],
 )
 def test_subnets_that_do_not_do(rds, refused, code, subnets):

@@ -8,7 +8,7 @@ from typing import Any
 from ..clock import clock
 from ..request import Request
 from ..settings import settings
-from . import catalog, pages, windows
+from . import catalog, pages, subnetgroups, windows
 from .refusals import bad_value, fault
 from .store import Cluster, Instance, Store
 
@@ -32,7 +32,11 @@ def describe_account_attributes(store: Store, request: Request) -> dict[str, Any
         ("ManualClusterSnapshots", manual, settings.rds_max_snapshots),
         ("EventSubscriptions", len(store.subscriptions), settings.rds_max_subscriptions),
         ("AllocatedStorage", len(store.clusters), 100_000),
-        ("SubnetsPerDBSubnetGroup", max((len(g.subnets) for g in store.subnet_groups.values()), default=0), 20),
+        (
+            "SubnetsPerDBSubnetGroup",
+            max((len(g.subnets) for g in store.subnet_groups.values()), default=0),
+            subnetgroups.MOST_SUBNETS,
+        ),
         (
             "ReadReplicasPerMaster",
             max((len(c.members) - 1 for c in store.clusters.values() if c.members), default=0),

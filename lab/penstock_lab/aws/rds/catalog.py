@@ -113,6 +113,16 @@ class EngineVersion:
     max_capacity: float = 256.0
     """ACUs that a serverless instance may have at most."""
 
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """The log types that can be exported to CloudWatch Logs (API reference, CreateDBCluster).
+
+        ``instance`` says why an instance does not pause (Aurora guide, "Aurora PostgreSQL database log files"), so that a
+        version that cannot pause has none.
+        """
+        own = ("postgresql",) if self.engine == POSTGRESQL else ("audit", "error", "general", "slowquery")
+        return (*own, *(("instance",) if self.auto_pause else ()), "iam-db-auth-error")
+
 
 @dataclass(frozen=True)
 class Orderable:

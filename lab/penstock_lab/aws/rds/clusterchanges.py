@@ -110,8 +110,8 @@ def _check_waiting(store: Store, cluster: Cluster, spec: dict[str, Any]) -> None
             )
     if spec.get("NewDBClusterIdentifier"):
         spec["NewDBClusterIdentifier"] = validate.identifier("NewDBClusterIdentifier", spec["NewDBClusterIdentifier"])
-        if spec["NewDBClusterIdentifier"] != cluster.identifier and spec["NewDBClusterIdentifier"] in store.clusters:
-            raise fault("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+        if spec["NewDBClusterIdentifier"] != cluster.identifier:
+            clusters.check_name(store, spec["NewDBClusterIdentifier"])
     if spec.get("EngineVersion"):
         check_upgrade(
             store,
@@ -213,12 +213,12 @@ def _prepare(store: Store, cluster: Cluster, spec: dict[str, Any]) -> dict[str, 
         spec.get("EngineVersion") and clusters.engine_of(cluster.engine, spec["EngineVersion"]).family != cluster.family
     )
     if spec.get("DBClusterParameterGroupName") and not major:
-        new["parameter_group"] = parametergroups.of_family(
-            store, "cluster", spec["DBClusterParameterGroupName"], cluster.family
-        ).name
+        group = parametergroups.of_family(store, "cluster", spec["DBClusterParameterGroupName"], cluster.family)
+        parametergroups.check_table_names(cluster, parametergroups.table_names(group))
+        new["parameter_group"] = group.name
     if spec.get("VpcSecurityGroupIds"):
-        group = subnetgroups.find(store, cluster.subnet_group)
-        new["security_groups"] = clusters.security_groups(store, spec["VpcSecurityGroupIds"], group)
+        subnets = subnetgroups.find(store, cluster.subnet_group)
+        new["security_groups"] = clusters.security_groups(store, spec["VpcSecurityGroupIds"], subnets)
     if spec.get("Port") is not None:
         validate.port(spec["Port"])
         new["port"] = spec["Port"]
@@ -229,8 +229,8 @@ def _prepare(store: Store, cluster: Cluster, spec: dict[str, Any]) -> dict[str, 
         )
     exports = spec.get("CloudwatchLogsExportConfiguration") or {}
     if exports:
-        on = clusters.logs_of(cluster.engine, exports.get("EnableLogTypes"))
-        off = clusters.logs_of(cluster.engine, exports.get("DisableLogTypes"))
+        on = clusters.logs_of(version, exports.get("EnableLogTypes"))
+        off = clusters.logs_of(version, exports.get("DisableLogTypes"))
         new["logs"] = sorted((set(cluster.logs) | set(on)) - set(off))
     if spec.get("ServerlessV2ScalingConfiguration"):
         new["serverless"] = clusters.scaling_of(version, spec["ServerlessV2ScalingConfiguration"], cluster.serverless)
@@ -243,6 +243,8 @@ def _prepare(store: Store, cluster: Cluster, spec: dict[str, Any]) -> dict[str, 
             spec.get("PerformanceInsightsKMSKeyId"),
             cluster,
         )
+        for member in store.members(cluster):
+            instances.check_insights(cluster, member.db_class, enabled=new["insights"])
     if spec.get("MonitoringInterval") is not None:
         new["monitoring_interval"], new["monitoring_role"] = clusters.monitoring_of(
             spec["MonitoringInterval"],
@@ -405,6 +407,7 @@ def upgrade_step(store: Store, cluster: Cluster, version: str) -> Step:
 def _rename(store: Store, cluster: Cluster, at: float) -> None:
     old, new = cluster.identifier, cluster.pending.pop("NewDBClusterIdentifier")
     if new in store.clusters:
+        # Somebody took the name while it waited for the window.
         return
     del store.clusters[old]
     cluster.identifier = new

@@ -17,10 +17,7 @@ from .refusals import bad_combination, bad_value, fault
 from .store import Cluster, Instance, Secret, Store, SubnetGroup, short_name
 
 _PORTS = {"aurora-postgresql": 5432, "aurora-mysql": 3306}
-LOGS = {
-    "aurora-postgresql": ("postgresql", "instance", "iam-db-auth-error"),
-    "aurora-mysql": ("audit", "error", "general", "slowquery", "instance", "iam-db-auth-error"),
-}
+_ZONES = 3
 _HOSTED_ZONE = "Z2R2ITUGPM61AM"
 _INSIGHTS_DAYS = (7, *range(31, 714, 31), 731)
 _MONITORING = (0, 1, 5, 10, 15, 30, 60)
@@ -48,18 +45,41 @@ def engine_of(engine: str, version: str | None) -> catalog.EngineVersion:
 def new_name(store: Store, identifier: str) -> str:
     """Raises AwsError for a name that is none, is taken, or is one too many."""
     name = validate.identifier("DBClusterIdentifier", identifier)
-    if name in store.clusters:
-        raise fault("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+    check_name(store, name)
     if len(store.clusters) >= settings.rds_max_clusters:
         raise fault("DBClusterQuotaExceededFault", "The request would exceed the quota of DB clusters.")
     return name
 
 
+def check_name(store: Store, name: str) -> None:
+    """Raises AwsError where a cluster has the name, or is being renamed to it."""
+    renamed = (one for one in store.clusters.values() if one.status == "renaming")
+    if name in store.clusters or any(one.pending.get("NewDBClusterIdentifier") == name for one in renamed):
+        raise fault("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+
+
+def zones_of(store: Store, group: SubnetGroup, wanted: list[str]) -> list[str]:
+    """The three zones of the cluster's storage: those wanted, then those of the subnets, then others of the region.
+
+    Aurora keeps six copies in three zones whatever the subnets cover (Aurora guide, "Overview of Aurora storage").
+    """
+    if len(wanted) > _ZONES:
+        raise bad_value(f"You can't specify more than {_ZONES} Availability Zones for an Aurora DB cluster.")
+    if wrong := sorted(set(wanted) - set(group.zones)):
+        zones, are = ("zone", "is") if len(wrong) == 1 else ("zones", "are")
+        raise fault(
+            "InvalidVPCNetworkStateFault",
+            f"Availability {zones} '[{', '.join(wrong)}]' {are} unavailable in this region, please choose another zone "
+            "set.",
+        )
+    return sorted(list(dict.fromkeys([*wanted, *group.zones, *network.zones(store.region)]))[:_ZONES])
+
+
 def security_groups(store: Store, given: list[str] | None, group: SubnetGroup) -> list[str]:
     if not given:
-        return [
-            "sg-lab" if network.security_group(store.account, store.region, "sg-lab") == group.vpc else "sg-default"
-        ]
+        if network.security_group(store.account, store.region, network.SECURITY_GROUP) == group.vpc:
+            return [network.SECURITY_GROUP]
+        return [network.default_security_group(store.account, store.region, group.vpc)]
     for one in given:
         vpc = network.security_group(store.account, store.region, one)
         if vpc is None:
@@ -86,10 +106,12 @@ def key_of(store: Store, key: str | None, alias: str = "alias/aws/rds") -> str:
         ) from None
 
 
-def logs_of(engine: str, wanted: list[str] | None) -> list[str]:
-    for one in wanted or ():
-        if one not in LOGS[engine]:
-            raise bad_combination(f"You cannot use the log types '{one}' with engine version {engine}. ")
+def logs_of(version: catalog.EngineVersion, wanted: list[str] | None) -> list[str]:
+    if wrong := [f"'{one}'" for one in wanted or () if one not in version.logs]:
+        raise bad_combination(
+            f"You cannot use the log types {', '.join(wrong)} with engine version {version.engine} {version.version}. For "
+            "supported log types, see the documentation."
+        )
     return sorted(dict.fromkeys(wanted or ()))
 
 
@@ -211,9 +233,6 @@ def build(
     backup, maintenance = settle_windows(
         name, spec.get("PreferredBackupWindow"), spec.get("PreferredMaintenanceWindow")
     )
-    zones = spec.get("AvailabilityZones") or group.zones
-    if wrong := [zone for zone in zones if zone not in group.zones]:
-        raise bad_value(f"Availability zone {wrong[0]} is not in the DB subnet group {group.name}.")
     cluster = Cluster(
         identifier=name,
         account=store.account,
@@ -227,14 +246,14 @@ def build(
         subnet_group=group.name,
         parameter_group=parameter_group.name,
         security_groups=security_groups(store, spec.get("VpcSecurityGroupIds"), group),
-        zones=sorted(zones),
+        zones=zones_of(store, group, spec.get("AvailabilityZones") or []),
         retention=retention,
         backup_window=backup,
         maintenance_window=maintenance,
         created=clock.now(),
         tags=tags.from_list(spec.get("Tags")),
         iam=bool(spec.get("EnableIAMDatabaseAuthentication")),
-        logs=logs_of(version.engine, spec.get("EnableCloudwatchLogsExports")),
+        logs=logs_of(version, spec.get("EnableCloudwatchLogsExports")),
         deletion_protection=bool(spec.get("DeletionProtection")),
         copy_tags=bool(spec.get("CopyTagsToSnapshot")),
         auto_minor=spec.get("AutoMinorVersionUpgrade", True),
@@ -245,6 +264,7 @@ def build(
         network=spec.get("NetworkType") or "IPV4",
         lifecycle_support=spec.get("EngineLifecycleSupport") or "open-source-rds-extended-support",
     )
+    cluster.table_names = parametergroups.table_names(parameter_group)
     cluster.insights, cluster.insights_days, cluster.insights_key = insights_of(
         store,
         spec.get("EnablePerformanceInsights"),

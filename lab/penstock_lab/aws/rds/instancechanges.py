@@ -7,8 +7,8 @@ from typing import Any
 from ..clock import clock
 from ..request import Request
 from ..settings import settings
-from . import clusters, instances, parametergroups, validate
-from .refusals import bad_combination, cluster_state, fault
+from . import clusters, instances, parametergroups, subnetgroups, validate
+from .refusals import bad_combination, cluster_state
 from .store import Cluster, Instance, Store
 
 _WAITING = ("DBInstanceClass", "CACertificateIdentifier", "NewDBInstanceIdentifier")
@@ -32,8 +32,8 @@ def modify_db_instance(store: Store, request: Request) -> dict[str, Any]:
             raise bad_combination(f"{name} is a setting of the DB cluster: use ModifyDBCluster.")
     if spec.get("EngineVersion") not in (None, instance.version):
         raise bad_combination(
-            "The specified DB instance is a member of a cluster: modify the engine version of the DB cluster "
-            f"{cluster.identifier}."
+            "The specified DB Instance is a member of a cluster. Modify the DB engine version for the DB Cluster using the "
+            "ModifyDbCluster API"
         )
     _check(store, cluster, instance, spec)
     new = _prepare(store, cluster, instance, spec)
@@ -71,8 +71,10 @@ def _check(store: Store, cluster: Cluster, instance: Instance, spec: dict[str, A
         name = spec["NewDBInstanceIdentifier"] = validate.identifier(
             "NewDBInstanceIdentifier", spec["NewDBInstanceIdentifier"]
         )
-        if name != instance.identifier and name in store.instances:
-            raise fault("DBInstanceAlreadyExistsFault", "DB instance already exists")
+        if name != instance.identifier:
+            instances.check_name(store, name)
+    if spec.get("PubliclyAccessible") and not instance.public:
+        instances.check_public(store, subnetgroups.find(store, cluster.subnet_group))
 
 
 def _prepare(store: Store, cluster: Cluster, instance: Instance, spec: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +127,7 @@ def _now(store: Store, instance: Instance, new: dict[str, Any]) -> None:
 
 
 def apply_pending(store: Store, instance: Instance, at: float) -> None:
-    """A new class takes a restart; Aurora does not fail over for it by itself."""
+    """A new class or name takes a restart; Aurora does not fail over for it by itself."""
     waiting = instance.pending
     cluster = store.clusters[instance.cluster]
     if "CACertificateIdentifier" in waiting:
@@ -138,19 +140,20 @@ def apply_pending(store: Store, instance: Instance, at: float) -> None:
 
         def resized(due: float) -> None:
             instance.db_class = waiting.pop("DBInstanceClass", instance.db_class)
+            _rename(store, cluster, instance)
             instances.restarted(store, instance, due)
             store.events.emit("RDS-EVENT-0014", instance.identifier, due, tags=instance.tags)
-            _rename(store, cluster, instance)
 
         store.during(instance, "modifying", settings.rds_instance_class_s, resized, now=at)
     elif "NewDBInstanceIdentifier" in waiting:
-        store.during(
-            instance,
-            "renaming",
-            settings.rds_reboot_s,
-            lambda due: _rename(store, cluster, instance),
-            now=at,
-        )
+        store.events.emit("RDS-EVENT-0004", instance.identifier, at, tags=instance.tags)
+        store.plane.instance_restarting(cluster, instance)
+
+        def renamed(due: float) -> None:
+            _rename(store, cluster, instance)
+            instances.restarted(store, instance, due)
+
+        store.during(instance, "renaming", settings.rds_reboot_s, renamed, now=at)
 
 
 def _rename(store: Store, cluster: Cluster, instance: Instance) -> None:

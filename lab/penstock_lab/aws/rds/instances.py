@@ -8,9 +8,9 @@ from typing import Any
 from ..clock import clock
 from ..request import Request
 from ..settings import settings
-from . import catalog, clusters, failover, pages, parametergroups, subnetgroups, tags, validate, windows
+from . import catalog, clusters, failover, network, pages, parametergroups, subnetgroups, tags, validate, windows
 from .refusals import bad_combination, bad_value, cluster_state, fault, instance_state
-from .store import Cluster, Instance, Store, short_name
+from .store import Cluster, Instance, Store, SubnetGroup, short_name
 
 _FILTERS = ("db-cluster-id", "db-instance-id", "dbi-resource-id", "domain", "engine")
 _LICENSE = {"aurora-postgresql": "postgresql-license", "aurora-mysql": "general-public-license"}
@@ -54,8 +54,7 @@ def create_db_instance(store: Store, request: Request) -> dict[str, Any]:
     refuse_cluster_settings(spec, new=True)
     cluster = store.cluster(spec["DBClusterIdentifier"])
     name = validate.identifier("DBInstanceIdentifier", spec["DBInstanceIdentifier"])
-    if name in store.instances:
-        raise fault("DBInstanceAlreadyExistsFault", "DB instance already exists")
+    check_name(store, name)
     if spec["Engine"] != cluster.engine:
         raise bad_combination(
             f"The engine name requested for your DB instance ({spec['Engine']}) doesn't match the engine name of your "
@@ -87,11 +86,19 @@ def _build(store: Store, cluster: Cluster, name: str, spec: dict[str, Any]) -> I
             "The requested DB Instance will be a member of a DB Cluster. Set the DB subnet group for the DB Cluster."
         )
     zone = spec.get("AvailabilityZone")
-    if zone is not None and zone not in group.zones:
+    # A cluster's instances are in the zones of its storage alone (API reference, CreateDBInstance.AvailabilityZone).
+    zones = [one for one in group.zones if one in cluster.zones]
+    target = zone or (zones or cluster.zones)[0]
+    if target not in zones:
         raise fault(
             "InvalidVPCNetworkStateFault",
-            f"The Availability Zone {zone} is not covered by the DB subnet group {group.name}.",
+            f"Cannot create a {spec['DBInstanceClass']} database instance because there is not a subnet in {target}, the "
+            f"targeted availability zone. Create a new subnet in {target} and target that availability zone again, or "
+            f"retry the launch with no availability zone, or choose from these availability zones: {', '.join(zones)}.",
         )
+    public = spec.get("PubliclyAccessible", spec.get("DBSubnetGroupName") == subnetgroups.DEFAULT)
+    if public:
+        check_public(store, group)
     check_class(cluster, spec["DBInstanceClass"], zone)
     tier = spec.get("PromotionTier", 1)
     check_tier(tier)
@@ -103,14 +110,14 @@ def _build(store: Store, cluster: Cluster, name: str, spec: dict[str, Any]) -> I
         identifier=name,
         cluster=cluster.identifier,
         db_class=spec["DBInstanceClass"],
-        zone=zone or _roomiest(store, cluster, spec["DBInstanceClass"], group.zones),
+        zone=zone or _roomiest(store, cluster, spec["DBInstanceClass"], zones),
         tier=tier,
         parameter_group=own.name,
         maintenance_window=window or windows.default_maintenance(name),
         created=clock.now(),
         version=cluster.version,
         tags=tags.from_list(spec.get("Tags")),
-        public=bool(spec.get("PubliclyAccessible")),
+        public=public,
         auto_minor=spec.get("AutoMinorVersionUpgrade", cluster.auto_minor),
         copy_tags=bool(spec.get("CopyTagsToSnapshot")),
     )
@@ -192,6 +199,27 @@ def check_insights(cluster: Cluster, db_class: str, enabled: bool) -> None:
     )
     if offer is not None and not offer.supports_performance_insights:
         raise bad_combination("Performance Insights not supported for this configuration.")
+
+
+def check_name(store: Store, name: str) -> None:
+    """Raises AwsError where an instance has the name, or is being renamed to it."""
+    renamed = (one for one in store.instances.values() if one.status == "renaming")
+    if name in store.instances or any(one.pending.get("NewDBInstanceIdentifier") == name for one in renamed):
+        raise fault("DBInstanceAlreadyExistsFault", "DB instance already exists")
+
+
+def check_public(store: Store, group: SubnetGroup) -> None:
+    """Raises AwsError where an instance of the subnet group cannot have a public address."""
+    problem = None
+    if not network.has_internet_gateway(store.account, store.region, group.vpc):
+        problem = " The specified VPC has no internet gateway attached."
+    elif not network.has_dns_names(store.account, store.region, group.vpc):
+        problem = "  The specified VPC does not support DNS resolution, DNS hostnames, or both. "
+    if problem:
+        raise fault(
+            "InvalidVPCNetworkStateFault",
+            f"Cannot create a publicly accessible DBInstance.{problem}Update the VPC and then try again",
+        )
 
 
 def check_certificate(name: str) -> None:

@@ -2,8 +2,9 @@
 
 Kept in moto's EC2, so that DescribeSubnets and the rest show them. There are
 
-- ``subnet-a``, ``subnet-b`` and ``subnet-c`` in the region's first three zones, and ``sg-lab``, in one VPC;
-- ``subnet-other`` in the first zone, in a second VPC.
+- ``subnet-a``, ``subnet-b`` and ``subnet-c`` in the region's first three zones, and ``sg-lab``, in one VPC with an internet
+  gateway;
+- ``subnet-other`` in the first zone, in a second VPC without one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def provide(account: str, region: str) -> None:
     if SUBNETS[0] in backend.subnets.get(zones[0].name, {}):
         return
     vpc = backend.create_vpc("10.77.0.0/16", tags=[{"Key": "Name", "Value": "lab"}])
+    vpc.enable_dns_hostnames = True
+    backend.attach_internet_gateway(backend.create_internet_gateway().id, vpc.id)
     other = backend.create_vpc("10.78.0.0/16", tags=[{"Key": "Name", "Value": "other"}])
     for number, (name, zone) in enumerate(zip(SUBNETS, zones, strict=True)):
         _subnet(backend, name, vpc.id, f"10.77.{number * 16}.0/20", zone)
@@ -43,6 +46,23 @@ def subnet(account: str, region: str, subnet_id: str) -> tuple[str, str] | None:
         if subnet_id in subnets:
             return subnets[subnet_id].vpc_id, zone
     return None
+
+
+def zones(region: str) -> list[str]:
+    """The names of the region's first three zones."""
+    return [zone.name for zone in _zones(region)]
+
+
+def has_internet_gateway(account: str, region: str, vpc: str) -> bool:
+    backend: Any = models.ec2_backends[account][region]
+    return any(gateway.vpc is not None and gateway.vpc.id == vpc for gateway in backend.internet_gateways.values())
+
+
+def has_dns_names(account: str, region: str, vpc: str) -> bool:
+    """Whether the VPC gives its hosts names and resolves them, as a public endpoint needs it."""
+    backend: Any = models.ec2_backends[account][region]
+    found = backend.get_vpc(vpc)
+    return bool(found and found.enable_dns_support and found.enable_dns_hostnames)
 
 
 def security_group(account: str, region: str, group_id: str) -> str | None:

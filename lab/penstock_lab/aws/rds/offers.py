@@ -6,7 +6,6 @@ from typing import Any
 
 from ..request import Request
 from . import catalog, pages
-from .clusters import LOGS
 from .refusals import bad_value
 from .store import Store
 
@@ -64,7 +63,7 @@ def _describe(version: catalog.EngineVersion) -> dict[str, Any]:
             }
             for target in version.upgrade_targets
         ],
-        "ExportableLogTypes": list(LOGS[version.engine]),
+        "ExportableLogTypes": list(version.logs),
         "SupportsLogExportsToCloudwatchLogs": True,
         "SupportsReadReplica": False,
         "SupportedEngineModes": ["provisioned"],

@@ -6,7 +6,7 @@ A dynamic parameter applied immediately is ``applying`` for a moment; a static o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..clock import clock
@@ -23,6 +23,7 @@ _LISTS = {"cluster": "DBClusterParameterGroups", "instance": "DBParameterGroups"
 _ARN = {"cluster": "cluster-pg", "instance": "pg"}
 # Parameters that one modify or reset may name (API reference, ModifyDBClusterParameterGroup).
 _MOST = 20
+_TABLE_NAMES = "lower_case_table_names"
 
 
 def _level(request: Request) -> str:
@@ -111,8 +112,8 @@ def delete(store: Store, request: Request) -> None:
     if next(iter(store.of_group(level, name)), None) is not None:
         raise fault(
             "InvalidDBParameterGroupStateFault",
-            f"One or more database {'cluster' if level == 'cluster' else 'instance'}s are still members of this "
-            f"parameter group {name}, so the group cannot be deleted",
+            f"One or more database instances are still members of this parameter group {name}, so the group cannot be "
+            "deleted",
         )
     del store.parameter_groups[level, name]
 
@@ -171,8 +172,9 @@ def modify(store: Store, request: Request) -> dict[str, Any]:
     level = _level(request)
     group = _writable(store, level, spec[_NAME[level]])
     wanted = spec["Parameters"]
-    if not 1 <= len(wanted) <= _MOST:
-        raise bad_value(f"The number of parameters in one request must be between 1 and {_MOST}.")
+    if not wanted:
+        raise bad_value("The parameter name, value and apply method must be supplied.")
+    _check_count(wanted)
     known = catalog.parameters(group.family, level)
     checked: dict[str, tuple[str, str]] = {}
     for one in wanted:
@@ -185,6 +187,7 @@ def modify(store: Store, request: Request) -> dict[str, Any]:
         _check_method(method, known[name].apply_type, name)
         checked[name] = (one["ParameterValue"], method)
     changed = {name for name, value in checked.items() if group.values.get(name, ("",))[0] != value[0]}
+    _check_owners(store, group, group.values | checked)
     group.values |= checked
     for name in sorted(changed):
         value, method = checked[name]
@@ -209,6 +212,7 @@ def reset(store: Store, request: Request) -> dict[str, Any]:
         }
     else:
         methods = {}
+        _check_count(spec.get("Parameters") or ())
         for one in spec.get("Parameters") or ():
             name = one.get("ParameterName", "")
             if name not in known:
@@ -218,10 +222,42 @@ def reset(store: Store, request: Request) -> dict[str, Any]:
         if not methods:
             raise bad_combination("Either ResetAllParameters or a list of parameters must be given.")
     changed = methods.keys() & group.values.keys()
+    _check_owners(store, group, {name: value for name, value in group.values.items() if name not in changed})
     for name in changed:
         del group.values[name]
     _put_in_force(store, group, changed, methods)
     return {_NAME[level]: group.name}
+
+
+def _check_count(parameters: Sequence[Any]) -> None:
+    if len(parameters) > _MOST:
+        raise bad_combination(f"Cannot modify more than {_MOST} parameters in a single request")
+
+
+def _check_owners(store: Store, group: ParameterGroup, values: Mapping[str, tuple[str, str]]) -> None:
+    for owner in store.of_group(group.level, group.name):
+        if isinstance(owner, Cluster):
+            check_table_names(owner, table_names(group, values))
+
+
+def table_names(group: ParameterGroup, values: Mapping[str, tuple[str, str]] | None = None) -> str | None:
+    """The group's ``lower_case_table_names``, with ``values`` in place of its own; None of an engine without it."""
+    known = catalog.parameters(group.family, group.level).get(_TABLE_NAMES)
+    own = (group.values if values is None else values).get(_TABLE_NAMES)
+    return own[0] if own else known.value if known else None
+
+
+def check_table_names(cluster: Cluster, wanted: str | None) -> None:
+    """Raises AwsError for another ``lower_case_table_names`` than the cluster's data have.
+
+    MySQL 8 keeps it in the data dictionary (its reference manual, "Identifier Case Sensitivity"); RDS user guide,
+    "Parameter exceptions for MySQL DB instances".
+    """
+    if wanted != cluster.table_names:
+        raise bad_combination(
+            f"The lower_case_table_names parameter of DB cluster {cluster.identifier} is {cluster.table_names}. Changing "
+            "the lower_case_table_names setting isn't supported for MySQL 8.0 and higher versions."
+        )
 
 
 def _check_method(method: str, apply_type: str, name: str) -> None:

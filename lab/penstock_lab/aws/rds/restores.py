@@ -7,9 +7,9 @@ from typing import Any
 from ..clock import clock
 from ..request import Request
 from ..settings import settings
-from . import clusters, snapshots, windows
+from . import clusters, parametergroups, snapshots, windows
 from .dataplane import Origin
-from .refusals import bad_combination, bad_value, cluster_state, fault, no_cluster
+from .refusals import bad_combination, bad_value, cluster_state, fault
 from .store import Backups, Cluster, Store, short_name
 
 
@@ -89,7 +89,9 @@ def _source(store: Store, spec: dict[str, Any]) -> tuple[Cluster | Backups, floa
     else:
         cluster = store.clusters.get(short_name(str(name)))
         if cluster is None:
-            raise no_cluster(str(name))
+            raise fault(
+                "DBClusterNotFoundFault", f"The source cluster could not be found or cannot be accessed: {name}"
+            )
     if cluster.status in ("creating", "deleting"):
         raise cluster_state(f"DB cluster {cluster.identifier} is in {cluster.status} state.")
     earliest, latest = clusters.restorable(store, cluster, clock.now())
@@ -105,6 +107,7 @@ def _restored(store: Store, request: Request, source: Cluster, version: str, ori
     target = clusters.engine_of(source.engine, version)
     request.parameters = {"Port": source.port, "BackupRetentionPeriod": source.retention, **spec}
     cluster = clusters.build(store, request, name, target, source.username, source.password)
+    parametergroups.check_table_names(source, cluster.table_names)
     cluster.database = spec.get("DatabaseName") or source.database
     cluster.encrypted = source.encrypted or bool(spec.get("KmsKeyId"))
     if cluster.encrypted:

@@ -36,15 +36,12 @@ def check(store: Store, request: Request) -> None:
     name = spec["ResourceId"].removeprefix("cluster:")
     if name not in store.clusters:
         raise validation(f"DB cluster does not exist: {spec['ResourceId']}")
+    kept = models.applicationautoscaling_backends[store.account][store.region]
+    targets = kept.targets.get(DIMENSION, {})
     if request.operation == "RegisterScalableTarget":
-        low, high = spec.get("MinCapacity"), spec.get("MaxCapacity")
-        if low is not None and high is not None and low > high:
-            raise validation("Maximum capacity cannot be less than minimum capacity")
-        if any(bound is not None and not 0 <= bound <= 15 for bound in (low, high)):
-            raise validation("Capacity must be between 0 and 15 for Aurora Replicas")
+        _check_bounds(spec, targets.get(spec["ResourceId"]))
         return
-    targets = models.applicationautoscaling_backends[store.account][store.region].targets
-    if spec["ResourceId"] not in targets.get(DIMENSION, {}):
+    if spec["ResourceId"] not in targets:
         raise AwsError(
             "ObjectNotFoundException",
             f"No scalable target registered for service namespace: rds, resource ID: {spec['ResourceId']}, "
@@ -54,6 +51,31 @@ def check(store: Store, request: Request) -> None:
     metric = (configuration.get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType")
     if metric is not None and metric not in _METRICS:
         raise validation(f"The metric type {metric} is not valid for the scalable dimension {DIMENSION}")
+    others = [
+        policy.target_tracking_scaling_policy_configuration or {}
+        for policy in kept.policies.values()
+        if policy.resource_id == spec["ResourceId"] and policy.policy_name != spec["PolicyName"]
+    ]
+    if configuration and _metric(configuration) in [_metric(one) for one in others if one]:
+        # The developer guide: two target tracking policies of one target must not have the same metric.
+        raise validation("Only one TargetTrackingScaling policy for a given metric specification is allowed.")
+
+
+def _check_bounds(spec: dict[str, Any], known: Any) -> None:
+    """Bounds over those in force; a new target needs both."""
+    low = spec.get("MinCapacity", known.min_capacity if known else None)
+    high = spec.get("MaxCapacity", known.max_capacity if known else None)
+    if low is None or high is None:
+        raise validation("MinCapacity and MaxCapacity are required to register a new scalable target")
+    if low > high:
+        raise validation("Maximum capacity cannot be less than minimum capacity")
+    if any(not 0 <= bound <= 15 for bound in (low, high)):
+        raise validation("Capacity must be between 0 and 15 for Aurora Replicas")
+
+
+def _metric(configuration: dict[str, Any]) -> tuple[Any, Any]:
+    """What a target tracking policy measures."""
+    return configuration.get("PredefinedMetricSpecification"), configuration.get("CustomizedMetricSpecification")
 
 
 def settle(regions: Regions) -> None:

@@ -111,6 +111,8 @@ class Cluster:
     restoring: tuple[float, float] | None = None
     # The instance that a failover in progress goes to.
     failing_to: str | None = None
+    # lower_case_table_names of its data, for good; None of an engine without it.
+    table_names: str | None = None
     # What ends its deletion once the last instance is gone.
     when_empty: Callable[[float], None] | None = None
     # The parameter groups that a pending major upgrade brings along: the cluster's and the instances'.

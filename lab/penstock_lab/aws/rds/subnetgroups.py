@@ -7,10 +7,12 @@ from typing import Any
 from ..request import Request
 from ..settings import settings
 from . import network, pages, tags, validate
-from .refusals import bad_combination, fault
+from .refusals import fault
 from .store import Store, SubnetGroup
 
 DEFAULT = "default"
+MOST_SUBNETS = 20
+"""Aurora guide, "Quotas in Amazon Aurora": subnets per DB subnet group."""
 # What the lab's VPC has; the group that AWS makes of a default VPC's subnets.
 _LAB_SUBNETS = ("subnet-a", "subnet-b", "subnet-c")
 
@@ -110,7 +112,9 @@ def describe_db_subnet_groups(store: Store, request: Request) -> dict[str, Any]:
 def _looked_up(store: Store, ids: list[str]) -> tuple[str, dict[str, str]]:
     """The VPC and each subnet's zone. Raises AwsError in RDS's words."""
     if not ids:
-        raise bad_combination("SubnetIds must not be empty.")
+        raise fault("InvalidSubnet", "Subnet IDs are required.")
+    if len(ids) > MOST_SUBNETS:
+        raise fault("DBSubnetQuotaExceededFault", f"A DB subnet group may have at most {MOST_SUBNETS} subnets.")
     network.provide(store.account, store.region)
     found = {one: network.subnet(store.account, store.region, one) for one in ids}
     if missing := [one for one, place in found.items() if place is None]:

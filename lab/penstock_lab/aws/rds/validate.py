@@ -7,6 +7,7 @@ Rules: RDS API reference, CreateDBCluster and CreateDBInstance; Aurora guide, "N
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -38,7 +39,8 @@ _LONG = (
     "DBClusterSnapshotIdentifier",
     "FinalDBSnapshotIdentifier",
 )
-_TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
+# The symbols of tags beside letters, numbers and separators (RDS API reference, "Tag").
+_TAG_SYMBOLS = frozenset("_.:/=+-@")
 
 
 def _value(message: str) -> AwsError:
@@ -194,8 +196,8 @@ def port(value: int) -> None:
 def tags(given: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Tags as ``{"Key": …, "Value": …}``; gives them as a mapping.
 
-    At most 50; keys of 1 to 128 and values of up to 256 characters; keys of AWS's own (``aws:``, ``rds:``) are refused
-    (RDS API reference, "Tag").
+    At most 50; keys of 1 to 128 and values of up to 256 characters, of letters, numbers, separators and a few symbols;
+    what begins with ``aws:`` or ``rds:`` is refused (RDS API reference, "Tag").
     """
     found: dict[str, str] = {}
     for tag in given:
@@ -204,12 +206,15 @@ def tags(given: Iterable[Mapping[str, str]]) -> dict[str, str]:
             raise _value("Tag keys must be between 1 and 128 characters long.")
         if len(value) > 256:
             raise _value(f"The value of the tag {key} must not be longer than 256 characters.")
-        if key.lower().startswith(("aws:", "rds:")):
-            raise _value(f"The tag key {key} is invalid. Tag keys must not begin with aws: or rds:.")
-        if not _TAG_TEXT.fullmatch(key) or not _TAG_TEXT.fullmatch(value):
-            raise _value(
-                f"The tag {key} is invalid. Only letters, digits, white space and _ . : / = + - @ may be used."
-            )
+        for what, text in (("keys", key), ("values", value)):
+            if any(one not in _TAG_SYMBOLS and unicodedata.category(one)[0] not in "LNZ" for one in text):
+                # The backslash is AWS's.
+                raise _value(
+                    f"Tag {what} may only contain unicode letters, digits, whitespace, or one of these symbols: "
+                    "_ . : / = + \\ - @"
+                )
+            if text.lower().startswith(("aws:", "rds:")):
+                raise _value(f"Tag {what} must not begin with aws: or rds:.")
         if key in found:
             raise _value(f"The tag key {key} was given more than once.")
         found[key] = value
