@@ -210,15 +210,6 @@ def wait_port(process: Process, seconds: float = 20) -> None:
         )
 
 
-def wait_ready(state: State, api: Client, seconds: float = 60) -> None:
-    """Until /readyz says ok, by the process that we started. Raises LabError with the end of its log."""
-    process = state.processes["apiserver"]
-    if not processes.wait_until(lambda: not process.alive or api.ready, seconds) or not process.alive:
-        raise LabError(
-            f"The API server did not become ready; {process.log} ends with:\n{processes.tail(Path(process.log))}"
-        )
-
-
 def controllers_work(api: Client) -> bool:
     """Seen by what they do: the root CA publisher and the ServiceAccount controller have served the default namespace."""
     return all(

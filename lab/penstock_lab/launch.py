@@ -22,6 +22,13 @@ from .state import LabError, State, write_atomically
 
 Tell = Callable[[str], None]
 
+# How long a program that runs may take until it is ready, in seconds: with a load of twenty on two cores it takes minutes.
+PATIENCE_S = 300.0
+# How often a program that ends before it is ready is started, and how long after.
+STARTS = 10
+RESTART_PAUSE_S = 1.0
+TELL_EVERY_S = 10.0
+
 
 def clear_ruins(folder: Path) -> None:
     """End and delete what is left of a lab whose record is lost (deleted by hand, or cut off while it was first written)."""
@@ -136,7 +143,7 @@ def expose_authority(state: State) -> None:
         write_atomically(state.database_ca, authority.cert.read_text())
 
 
-def wait_aws(state: State, seconds: float = 30) -> None:
+def wait_aws(state: State, seconds: float = PATIENCE_S) -> None:
     process = state.processes["aws"]
     controlplane.wait_port(process, seconds)
     try:
@@ -156,27 +163,65 @@ def start_cluster(state: State, binaries: dict[str, Path], owner: int | None, te
         processes.stop([state.processes[name] for name in ("controller-manager", "node") if state.alive(name)], 2)
     controlplane.prepare(state)
     state.save()
-    if not state.alive("etcd"):
-        _start(state, "etcd", lambda: controlplane.start_etcd(state, binaries["etcd"]))
-        controlplane.wait_port(state.processes["etcd"])
-    if not state.alive("apiserver"):
-        _start(state, "apiserver", lambda: controlplane.start_apiserver(state, binaries["kube-apiserver"]))
-    if not state.alive("node"):
-        _start(state, "node", lambda: start_node(state, owner))
-    controlplane.wait_port(state.processes["apiserver"])
-    if not state.alive("controller-manager"):
-        binary = binaries["kube-controller-manager"]
-        _start(state, "controller-manager", lambda: controlplane.start_controller_manager(state, binary))
     api = controlplane.Client(state)
-    controlplane.wait_ready(state, api)
+    apiserver = lambda: controlplane.start_apiserver(state, binaries["kube-apiserver"])  # noqa: E731
+    controllers = lambda: controlplane.start_controller_manager(state, binaries["kube-controller-manager"])  # noqa: E731
+    node = lambda: start_node(state, owner)  # noqa: E731
+    until_ready(
+        state,
+        "etcd",
+        lambda: controlplane.start_etcd(state, binaries["etcd"]),
+        lambda: processes.owns_port(state.processes["etcd"].pid, state.ports["etcd"]),
+        tell,
+    )
+    # The node tries again until the API server is there; the controller manager gives it ten seconds and ends.
+    for name, begin in (("apiserver", apiserver), ("node", node)):
+        if not state.alive(name):
+            _start(state, name, begin)
+    until_ready(state, "apiserver", apiserver, lambda: api.ready, tell)
     tell(f"API server ready at {state.kubernetes_url}")
-    if not processes.wait_until(lambda: controlplane.controllers_work(api), 30):
-        log = Path(state.processes["controller-manager"].log)
-        raise LabError(f"The controllers do not work; {log} ends with:\n{processes.tail(log)}")
-    if not processes.wait_until(lambda: api.get("/api/v1/nodes/lab") is not None or not state.alive("node"), 20):
-        raise LabError(f"The node did not register; see {state.processes['node'].log}.")
+    until_ready(state, "controller-manager", controllers, lambda: controlplane.controllers_work(api), tell)
+    until_ready(state, "node", node, lambda: api.get("/api/v1/nodes/lab") is not None, tell)
     tell("controllers and node ready")
     return api
+
+
+def until_ready(
+    state: State,
+    name: str,
+    begin: Callable[[], processes.Process],
+    ready: Callable[[], bool],
+    tell: Tell,
+    seconds: float = PATIENCE_S,
+) -> None:
+    """Has the program run until ``ready()``; one that ends before is started again, up to ``STARTS`` times in all.
+
+    On a busy machine programs give up on each other: kube-controller-manager ends when the API server was not healthy for
+    ten seconds. Raises LabError with the end of the program's log after the last start, or after ``seconds``.
+    """
+    began = time.monotonic()
+    told = began
+    starts = 0
+    while not (state.alive(name) and ready()):
+        if not state.alive(name):
+            if starts:
+                log = Path(state.processes[name].log)
+                if starts == STARTS:
+                    raise LabError(
+                        f"{name} ended {starts} times before it was ready; {log} ends with:\n{processes.tail(log)}"
+                    )
+                tell(f"{name} ended before it was ready ({processes.tail(log, 1)}); started again")
+                time.sleep(RESTART_PAUSE_S)
+            _start(state, name, begin)
+            starts += 1
+        now = time.monotonic()
+        if now - began > seconds:
+            log = Path(state.processes[name].log)
+            raise LabError(f"{name} was not ready within {seconds:.0f} s; {log} ends with:\n{processes.tail(log)}")
+        if now - told >= TELL_EVERY_S:
+            told = now
+            tell(f"waiting for {name} since {now - began:.0f} s")
+        time.sleep(0.05)
 
 
 def _start(state: State, name: str, begin: Callable[[], processes.Process]) -> None:
