@@ -249,11 +249,37 @@ def test_what_comes_from_elsewhere_may_be_named_later() -> None:
 
     def manifest(**spec: Any) -> dict[str, Any]:
         body = {"engine": {"type": "AuroraPostgreSQL"}, "instances": {"class": "db.t4g.medium"}, **spec}
-        return {"kind": "AuroraCluster", "metadata": {"name": "ledger"}, "spec": body}
+        status = {"resourceId": "cluster-LEDGER"}
+        return {"kind": "AuroraCluster", "metadata": {"name": "ledger"}, "spec": body, "status": status}
 
     assert _changed(manifest(adopt=True, **late), manifest(adopt=True)) == []
     assert len(_changed(manifest(**late), manifest())) == 3
     assert _changed(manifest(credentials={"masterUsername": "postgres"}), manifest()) == []
+
+
+@pytest.mark.parametrize("status", [{}, {"conditions": [], "clusterIdentifier": "shop-ledger"}])
+def test_until_the_cluster_exists_what_aws_settles_can_be_edited(status: dict[str, Any]) -> None:
+    def manifest(**spec: Any) -> dict[str, Any]:
+        body = {"engine": {"type": "AuroraPostgreSQL"}, "instances": {"class": "db.t4g.medium"}, **spec}
+        return {"kind": "AuroraCluster", "metadata": {"name": "ledger"}, "spec": body, "status": status}
+
+    refused = {
+        "network": {"subnetGroup": "typo"},
+        "encryption": {"kmsKey": "alias/typo"},
+        "restoreFrom": {"snapshotIdentifier": "typo"},
+        "credentials": {"masterUsername": "taken"},
+        "databaseName": "taken",
+    }
+    edited = {
+        "network": {"subnetIds": ["subnet-a", "subnet-b"]},
+        "encryption": {"kmsKey": "alias/ledger"},
+        "restoreFrom": {"snapshotIdentifier": "last"},
+        "credentials": {"masterUsername": "owner"},
+        "databaseName": "ledger",
+    }
+    for before, after in ((refused, edited), (refused, {}), ({}, edited)):
+        assert _changed(manifest(**after), manifest(**before)) == []
+    assert _changed(manifest(engine={"type": "AuroraMySQL"}), manifest()) == []
 
 
 JSON = st.recursive(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from penstock.api import auroracluster_forms as forms
 from penstock.api import engine_version
-from penstock.api.model import Rule
+from penstock.api.model import Rule, of_spec, once_created
 from penstock.api.windows import DAY, Window
 
 POSTGRESQL: Final = "AuroraPostgreSQL"
@@ -258,20 +258,8 @@ def _in(value: Any, field: str) -> Any:
 
 _FOR_EVER: Final = "may be taken away, but not added or changed"
 
-SPEC = (
-    Rule(
-        "must be unchanged: the region of a cluster is for ever; make another AuroraCluster in the other region",
-        cel="has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
-        keeps=lambda new, old: new.region == old.region,
-        at="region",
-    ),
-    Rule(
-        "must be unchanged: the identifier of a cluster is for ever; make another AuroraCluster",
-        cel="has(self.clusterIdentifier) == has(oldSelf.clusterIdentifier)"
-        " && (!has(self.clusterIdentifier) || self.clusterIdentifier == oldSelf.clusterIdentifier)",
-        keeps=lambda new, old: new.cluster_identifier == old.cluster_identifier,
-        at="clusterIdentifier",
-    ),
+# AWS settles these when it makes the cluster. Before that, the value may be the very one that AWS refuses.
+_SETTLED = (
     Rule(
         "must be unchanged: a cluster cannot change its engine; make another AuroraCluster and copy the data",
         cel="self.engine.type == oldSelf.engine.type",
@@ -320,6 +308,22 @@ SPEC = (
         cel="!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)",
         keeps=lambda new, old: new.restore_from is None or new.restore_from == old.restore_from,
         at="restoreFrom",
+    ),
+)
+
+SPEC = (
+    Rule(
+        "must be unchanged: the region of a cluster is for ever; make another AuroraCluster in the other region",
+        cel="has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
+        keeps=lambda new, old: new.region == old.region,
+        at="region",
+    ),
+    Rule(
+        "must be unchanged: the identifier of a cluster is for ever; make another AuroraCluster",
+        cel="has(self.clusterIdentifier) == has(oldSelf.clusterIdentifier)"
+        " && (!has(self.clusterIdentifier) || self.clusterIdentifier == oldSelf.clusterIdentifier)",
+        keeps=lambda new, old: new.cluster_identifier == old.cluster_identifier,
+        at="clusterIdentifier",
     ),
     Rule(
         'is missing: say what the instances are, for example "db.t4g.medium"; only an adopted cluster can do without',
@@ -479,6 +483,7 @@ def _named(cluster: Any) -> bool:
 
 
 CLUSTER = (
+    *once_created("resourceId", *map(of_spec, _SETTLED)),
     Rule(
         "cannot be part of the cluster's identifier, which is namespace-name: RDS allows at most 60 letters, digits and "
         "single hyphens, and a letter first; set spec.clusterIdentifier",

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PlainSerializer, StrictStr
-from pydantic.alias_generators import to_camel
+from pydantic.alias_generators import to_camel, to_snake
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -93,6 +93,39 @@ class Rule:
     def cel_rule(self) -> dict[str, str]:
         """The rule as an item of x-kubernetes-validations."""
         return {"rule": self.cel, "message": self.sentence} | ({"fieldPath": f".{self.at}"} if self.at else {})
+
+
+def of_spec(rule: Rule) -> Rule:
+    """A transition rule of a spec as a rule of the whole object."""
+    keeps = rule.keeps
+    assert keeps is not None, "only a transition rule compares two specs"
+    return replace(
+        rule,
+        cel=re.sub(r"\b(self|oldSelf)\b", r"\1.spec", rule.cel),
+        keeps=lambda new, old: keeps(new.spec, old.spec),
+        at=f"spec.{rule.at}".rstrip("."),
+    )
+
+
+def once_created(field: str, *rules: Rule) -> tuple[Rule, ...]:
+    """Transition rules of a whole object that hold only once something exists: from when `status.<field>` names it.
+
+    Before that AWS may have refused the very value that must be edited. field: as in manifests, for example
+    "resourceId". On an edit of the spec the API server compares with the stored status; on an edit of the status both
+    specs are the same, so the rules hold.
+    """
+    snake = to_snake(field)
+
+    def from_then_on(rule: Rule) -> Rule:
+        keeps = rule.keeps
+        assert keeps is not None, "only a transition rule can wait for something to exist"
+        return replace(
+            rule,
+            cel=f"!has(oldSelf.status) || !has(oldSelf.status.{field}) || ({rule.cel})",
+            keeps=lambda new, old: getattr(old.status, snake) is None or keeps(new, old),
+        )
+
+    return tuple(from_then_on(rule) for rule in rules)
 
 
 class ApiModel(BaseModel):
