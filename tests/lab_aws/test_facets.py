@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,22 @@ def test_tags(ddb, client, lab, make, refused):
     paged = [t for page in ddb.get_paginator("list_tags_of_resource").paginate(ResourceArn=arn) for t in page["Tags"]]
     assert len(paged) == 26
     refused("ValidationException", ddb.tag_resource, ResourceArn=arn, Tags=[{"Key": "aws:x", "Value": ""}])
-    refused("ResourceNotFoundException", ddb.list_tags_of_resource, ResourceArn=f"{arn}-nothing")
+    # Measured against AWS by the public suite dynamodb-conformance: what is not there is answered as what is not allowed.
+    words = refused("AccessDeniedException", ddb.list_tags_of_resource, ResourceArn=f"{arn}-nothing")
+    assert f"dynamodb:ListTagsOfResource on resource: {arn}-nothing" in words
+
+
+@pytest.mark.parametrize("text", ["a,b", "#1", "r&d", "tab\there", "x|y", "50%", "(x)"])
+def test_tags_have_letters_digits_blanks_and_few_signs(ddb, make, refused, name, text):
+    """Developer guide, "Tagging restrictions in DynamoDB"."""
+    table = make()
+    arn = ddb.describe_table(TableName=table)["Table"]["TableArn"]
+    for tag in ({"Key": text, "Value": ""}, {"Key": "k", "Value": text}):
+        words = refused("ValidationException", ddb.tag_resource, ResourceArn=arn, Tags=[tag])
+        assert "regular expression pattern" in words
+        assert f"Value '{text}' at 'tags.1.member." in words
+        refused("ValidationException", ddb.create_table, TableName=name, **schema(Tags=[tag]))
+    ddb.tag_resource(ResourceArn=arn, Tags=[{"Key": "k:/=+-@._ ü", "Value": "Straße 12 :/=+-@._"}])
 
 
 def test_tags_of_a_table_that_is_being_made(ddb, lab, name, refused):
@@ -116,6 +132,46 @@ def test_policies_have_revisions(ddb, make, refused):
     given = make(ResourcePolicy=policy)
     assert ddb.get_resource_policy(ResourceArn=arn.replace(name, given))["Policy"] == policy
     refused("ResourceNotFoundException", ddb.get_resource_policy, ResourceArn=f"{arn}-nothing")
+
+
+def _statement(**more: Any) -> str:
+    given = {"Effect": "Allow", "Principal": "*", "Action": "dynamodb:GetItem", "Resource": "*"} | more
+    return json.dumps({"Version": "2012-10-17", "Statement": [given]})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"Action": "s3:GetObject"}, 'The following action names are invalid: "s3:GetObject"'),
+        (
+            {"Action": ["dynamodb:GetItem", "dynamodb:ListStreams", "dynamodb:Nothing"]},
+            '"dynamodb:ListStreams", "dynamodb:Nothing"',
+        ),
+        ({"Principal": {"Service": "lambda.amazonaws.com"}}, "Policy contains invalid service principal"),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:role/nobody"}}, "Invalid principal in policy document."),
+        ({"Principal": {"AWS": ["*", "arn:aws:iam::123456789012:user/nobody"]}}, "Invalid principal"),
+        ({"Principal": {"AWS": "somebody"}}, "Invalid principal"),
+        ({"Principal": "somebody"}, "valid principal"),
+    ],
+)
+def test_policies_name_what_aws_knows(ddb, make, refused, name, wrong, words):
+    """AWS's sentences from public reports: aws-cdk 32230 and 37273, terraform-provider-aws 42933."""
+    arn = ddb.describe_table(TableName=make())["Table"]["TableArn"]
+    policy = _statement(**wrong)
+    assert words in refused("ValidationException", ddb.put_resource_policy, ResourceArn=arn, Policy=policy)
+    refused("ValidationException", ddb.create_table, TableName=name, **schema(ResourcePolicy=policy))
+
+
+def test_policies_for_roles_users_accounts_and_services_that_exist(ddb, client, make):
+    arn = ddb.describe_table(TableName=make())["Table"]["TableArn"]
+    iam = client("iam")
+    role = iam.create_role(RoleName="reader", Path="/team/", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    user = iam.create_user(UserName="rita")["User"]["Arn"]
+    for principal in (
+        {"AWS": [role, user, "210987654321", "arn:aws:iam::210987654321:root"]},
+        {"Service": "redshift.amazonaws.com"},
+    ):
+        ddb.put_resource_policy(ResourceArn=arn, Policy=_statement(Principal=principal, Action="dynamodb:Describe*"))
 
 
 def test_insights_of_a_table_and_of_an_index(ddb, lab, make, refused):

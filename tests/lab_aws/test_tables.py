@@ -219,6 +219,69 @@ def test_encryption_changes_and_bad_keys(ddb, client, lab, make, refused, name):
     assert "KMSInvalidStateException" in words(key)
 
 
+def test_encryption_changes_are_rationed(ddb, client, lab, make, refused):
+    """Developer guide, "Quotas in Amazon DynamoDB", encryption at rest."""
+    kms = client("kms")
+    keys = [kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(3)]
+    table = make()
+
+    def change(number: int) -> dict[str, Any]:
+        return {
+            "TableName": table,
+            "SSESpecification": {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": keys[number % 3]},
+        }
+
+    for number in range(4):
+        ddb.update_table(**change(number))
+        lab.clock(advance=11)
+    assert "4 times" in refused("LimitExceededException", ddb.update_table, **change(4))
+    lab.clock(advance=6 * 3600)
+    ddb.update_table(**change(4))
+    lab.clock(advance=11)
+    refused("LimitExceededException", ddb.update_table, **change(5))
+    # To the key that AWS owns at any time, and everything again in the next 24 hours of the table's life.
+    ddb.update_table(TableName=table, SSESpecification={"Enabled": False})
+    lab.clock(advance=18 * 3600)
+    ddb.update_table(**change(5))
+    lab.clock(advance=11)
+    ddb.update_table(**change(6))
+
+
+def test_the_class_changes_alone(ddb, lab, make, refused):
+    """In AWS's words, from public reports: terraform-provider-aws, pull request 29816."""
+    table = make()
+    for more in ({"DeletionProtectionEnabled": True}, {"BillingMode": "PAY_PER_REQUEST"}):
+        for table_class in ("STANDARD_INFREQUENT_ACCESS", "STANDARD"):
+            words = refused("ValidationException", ddb.update_table, TableName=table, TableClass=table_class, **more)
+            assert words.endswith("TableClass modification must be the only operation in the request")
+    assert "TableClassSummary" not in shown(ddb, table)
+    ddb.update_table(TableName=table, TableClass="STANDARD_INFREQUENT_ACCESS")
+
+
+def test_projected_attributes_come_in_an_order_of_their_own(ddb, make):
+    """Seen on AWS, cdk-real-drift 328 and aws-sdk-java 1145: a set, whatever order it was given in."""
+
+    def index(name: str, *attributes: str) -> dict[str, Any]:
+        return {
+            "IndexName": name,
+            "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": name, "KeyType": "RANGE"}],
+            "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(attributes)},
+        }
+
+    table = make(
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": n, "AttributeType": "S"} for n in ("pk", "sk", "global", "local")],
+        GlobalSecondaryIndexes=[index("global", "quebec", "foxtrot", "tango", "golf")],
+        LocalSecondaryIndexes=[index("local", "b", "a")],
+    )
+    description = shown(ddb, table)
+    orders = [
+        description[kind][0]["Projection"]["NonKeyAttributes"]
+        for kind in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes")
+    ]
+    assert orders == [["golf", "foxtrot", "tango", "quebec"], ["a", "b"]]
+
+
 def test_a_table_whose_key_is_disabled_becomes_inaccessible(ddb, client, lab, make):
     kms = client("kms")
     key = kms.create_key()["KeyMetadata"]["KeyId"]

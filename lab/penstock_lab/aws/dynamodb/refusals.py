@@ -7,6 +7,7 @@ DynamoDB" and "Naming rules"; sentences as the service answers them where they a
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 from ..errors import AwsError, invalid, validation
@@ -279,18 +280,29 @@ def check_sse(sse: dict[str, Any] | None) -> None:
 
 
 def check_tags(tags: Any, existing: dict[str, str] | None = None) -> None:
-    """At most 50 tags; keys of 1 to 128, values of up to 256 characters; ``aws:`` is AWS's own."""
+    """At most 50 tags; keys of 1 to 128, values of up to 256 characters; ``aws:`` is AWS's own.
+
+    Letters, white space, digits and a few signs: developer guide, "Tagging restrictions in DynamoDB", in the pattern that
+    AWS services share.
+    """
     keys = [t["Key"] for t in tags]
-    for tag in tags:
+    for number, tag in enumerate(tags, 1):
         key, value = tag["Key"], tag.get("Value", "")
         if not 1 <= len(key) <= 128:
             raise constraint(
                 key,
-                "tags.1.member.key",
+                f"tags.{number}.member.key",
                 f"Member must have length {'less' if key else 'greater'} than or equal to {128 if key else 1}",
             )
         if len(value) > 256:
-            raise constraint(value, "tags.1.member.value", "Member must have length less than or equal to 256")
+            raise constraint(value, f"tags.{number}.member.value", "Member must have length less than or equal to 256")
+        for member, text in (("key", key), ("value", value)):
+            if not all(unicodedata.category(c)[0] in "LZN" or c in "_.:/=+-@" for c in text):
+                raise constraint(
+                    text,
+                    f"tags.{number}.member.{member}",
+                    r"Member must satisfy regular expression pattern: ^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$",
+                )
         if key.lower().startswith("aws:"):
             raise invalid("Tag keys starting with 'aws:' are reserved for system use")
     if len(set(keys)) < len(keys):
@@ -316,6 +328,19 @@ def next_decrease(decreases_today: list[float], now: float) -> float | None:
     if len(decreases_today) >= 27:
         return start + 86400
     return None if saved >= 1 else now - (now - start) % 3600 + 3600
+
+
+def next_key_change(created: float, changes: list[float], now: float) -> float | None:
+    """When the next change of the encryption key is allowed; None for now.
+
+    Developer guide, "Quotas", encryption at rest: four changes at any time in each 24 hours since the table was created,
+    and one more when there was none in the last six hours. A change to the key that AWS owns is always allowed.
+    """
+    window = created + (now - created) // 86400 * 86400
+    in_window = [at for at in changes if at >= window]
+    if len(in_window) < 4 or now - in_window[-1] >= 6 * 3600:
+        return None
+    return min(in_window[-1] + 6 * 3600, window + 86400)
 
 
 def _singular(name: str) -> str:

@@ -146,6 +146,7 @@ class LabTable(_Table):
         self.class_changes: list[float] = []
         self.class_updated: float | None = None
         self.sse: dict[str, Any] | None = None
+        self.key_changes: list[float] = []
         self.deletion_protection_enabled = bool(spec.get("DeletionProtectionEnabled"))
         self.tag_map: dict[str, str] = {t["Key"]: t["Value"] for t in spec.get("Tags") or ()}
         self.ttl_status = "DISABLED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from .. import kms
@@ -62,7 +63,7 @@ def describe_index(index: LabIndex, now: float) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "IndexName": index.name,
         "KeySchema": index.schema,
-        "Projection": index.projection,
+        "Projection": _projection(index.projection),
         "IndexStatus": index.status,
         "ProvisionedThroughput": index.throughput_history.describe(index.provisioned, now),
         "IndexSizeBytes": size,
@@ -83,11 +84,27 @@ def _local(table: LabTable, index: Any) -> dict[str, Any]:
     return {
         "IndexName": index.name,
         "KeySchema": index.schema,
-        "Projection": index.projection,
+        "Projection": _projection(index.projection),
         "IndexSizeBytes": sum(item.size() for item in held),
         "ItemCount": len(held),
         "IndexArn": f"{table.table_arn}/index/{index.name}",
     }
+
+
+def _projection(projection: dict[str, Any]) -> dict[str, Any]:
+    """A projection as AWS shows it: its attributes are a set, so their order is not the one they were given in.
+
+    The order of a Java HashSet gives three of the four orders in public reports (terraform-provider-aws 3807,
+    aws-sdk-java 1145, cdk-real-drift 328); no caller can rely on more than that it is another one.
+    """
+    extra = projection.get("NonKeyAttributes")
+    return {**projection, "NonKeyAttributes": sorted(extra, key=_bucket)} if extra else projection
+
+
+def _bucket(name: str) -> int:
+    """The bucket of sixteen that Java's HashSet puts a string into."""
+    code = functools.reduce(lambda code, c: (31 * code + ord(c)) & 0xFFFFFFFF, name, 0)
+    return (code ^ code >> 16) & 15
 
 
 def warm_throughput(warm: dict[str, int], provisioned: dict[str, int], on_demand: bool, status: str) -> dict[str, Any]:

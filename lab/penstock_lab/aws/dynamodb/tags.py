@@ -46,9 +46,18 @@ def untag_resource(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
 
 
 def list_tags_of_resource(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
-    """Ten tags a page."""
+    """Ten tags a page. Of a table that is not there AWS answers that the caller has no right to see them.
+
+    Measured against AWS by the public suite dynamodb-conformance.
+    """
     parameters = request.parameters or {}
-    table = _tagged(backend, parameters["ResourceArn"], ready=not settings.tags_while_creating)
+    arn = parameters["ResourceArn"]
+    if arn.startswith("arn:") and arn.rpartition("/")[2] not in backend.tables:
+        raise AwsError(
+            "AccessDeniedException",
+            f"User: {request.principal} is not authorized to perform: dynamodb:ListTagsOfResource on resource: {arn}",
+        )
+    table = _tagged(backend, arn, ready=not settings.tags_while_creating)
     keys = sorted(table.tag_map)
     start = parameters.get("NextToken") or ""
     keys = [key for key in keys if key > start]

@@ -38,6 +38,9 @@ def update_table(backend: LabDynamoDB, request: Request) -> dict[str, Any]:
         )
     refusals.check_enum(spec.get("BillingMode"), "billingMode", refusals.BILLING_MODES)
     refusals.check_enum(spec.get("TableClass"), "tableClass", refusals.TABLE_CLASSES)
+    if "TableClass" in spec and any(name in spec for name in _CHANGES if name != "TableClass"):
+        # In AWS's words, from public reports (terraform-provider-aws, pull request 29816).
+        raise invalid("TableClass modification must be the only operation in the request")
     if spec.get("ReplicaUpdates"):
         raise validation("The lab has one region: replicas of a table cannot be made in it")
     check_idle(table)
@@ -190,8 +193,15 @@ def _sse_step(backend: LabDynamoDB, table: LabTable, spec: dict[str, Any], now: 
     current = table.sse["KMSMasterKeyArn"] if table.sse else None
     if (wanted["KMSMasterKeyArn"] if wanted else None) == current:
         raise invalid("Table is already encrypted by given KMSMasterKeyId" if current else "SSE is already disabled")
+    if wanted is not None and (next_at := refusals.next_key_change(table.created, table.key_changes, now)):
+        raise AwsError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: The encryption key of a table can be changed up to 4 times in a 24 hours window, "
+            f"and then once in 6 hours. Next update can be made at {history.moment(next_at)}",
+        )
 
     def begin() -> float:
+        table.key_changes.append(now)
         table.sse = {**(table.sse or wanted or {}), "Status": "UPDATING"}
 
         def encrypted(_: float) -> None:
