@@ -15,6 +15,8 @@ from jsonschema import Draft202012Validator
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
+from penstock.aurora.kind import parse_status
+from penstock.aurora.ownership import claim
 from penstock.aurora.plan import plan
 from penstock.aurora.report import report
 from penstock.aurora.state import Binding, Observed, Password, Proof, Stand
@@ -22,7 +24,7 @@ from penstock.engine import conditions
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.events import Note
 from penstock.engine.kind import Outcome, Report
-from penstock.engine.plan import Plan
+from penstock.engine.plan import Plan, Refusal
 
 SCHEMA = crd_schema("auroraclusters")["properties"]["status"]
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -275,6 +277,22 @@ def test_adoption_takes_over_the_instances_that_are_there() -> None:
     told.look()
     assert told.status["managed"]["instances"] == [ONE, TWO]
     assert told.status["resourceId"] == theirs.cluster.resource_id
+
+
+@pytest.mark.parametrize("mode", ["Plan", "Observe"])
+def test_a_takeover_that_is_only_looked_at_leaves_no_claim(mode: str) -> None:
+    # Else the same object without adopt, in no mode, would own somebody's cluster, and delete it.
+    operator = Operator(spec(adopt=True), world=settled().world)
+    desired, observed = replace(operator.desired, mode=mode), operator.observe()
+    assert observed.cluster is not None
+    observed = replace(observed, cluster=replace(observed.cluster, tags={}))
+    found = plan(desired, observed, operator.now)
+    told = report({"status": {}}, desired, Outcome(observed, found), operator.now)
+    assert told.fields["clusterIdentifier"] == NAME
+    assert "resourceId" not in told.fields
+    later = Operator(spec(), world=operator.world)
+    status = parse_status(dict(told.fields))
+    assert isinstance(claim(replace(later.desired, status=status), observed), Refusal)
 
 
 def test_an_instance_of_somebody_else_is_named_and_not_managed() -> None:

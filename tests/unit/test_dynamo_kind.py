@@ -471,6 +471,30 @@ async def test_a_name_that_is_taken_is_left_to_whoever_has_it() -> None:
 
 
 @virtual
+async def test_a_takeover_that_is_only_looked_at_leaves_no_claim() -> None:
+    bench = Tables(account())
+    async with operating(bench):
+        bench.make(spec=FULL, deletionPolicy="Retain")
+        await asyncio.sleep(60)
+        bench.delete("orders")
+        await asyncio.sleep(30)
+        wanted = manifest(FULL, adopt=True, deletionPolicy="Delete", deletionProtection=False)["spec"]
+        bench.create("orders", wanted, annotations={"penstock.dev/mode": "Plan"})
+        await asyncio.sleep(60)
+        assert bench.get("orders")["status"]["tableName"] == "orders"
+        assert "tableId" not in bench.get("orders")["status"]
+        bench.set_spec("orders", **{k: v for k, v in wanted.items() if k != "adopt"})
+        bench.annotate("orders", mode=None)
+        await asyncio.sleep(60)
+        assert bench.condition("orders")[1] == "AlreadyExists"
+        bench.delete("orders")
+        await asyncio.sleep(60)
+        assert not bench.exists("orders")
+        assert "orders" in bench.aws.tables
+        assert "DeleteTable" not in bench.aws.writes
+
+
+@virtual
 async def test_adoption_shows_its_plan_and_then_carries_it_out() -> None:
     bench = Tables(account())
     async with operating(bench):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from penstock.api.meta import Mode
 from penstock.aurora import hibernation, states
 from penstock.aurora.ownership import made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
@@ -72,7 +73,8 @@ def _of_cluster(
         {
             "clusterIdentifier": cluster.identifier,
             "clusterArn": cluster.arn,
-            "resourceId": cluster.resource_id,
+            # This id is a claim: a takeover that is only planned must leave none, since it may be called off.
+            "resourceId": None if adopting and desired.mode != Mode.RECONCILE else cluster.resource_id,
             "region": desired.region,
             "createdAt": timestamp(cluster.created) if cluster.created else None,
             "engineVersion": cluster.version,

@@ -119,6 +119,7 @@ class DynamoTables:
             deleted_at=metadata.get("deletionTimestamp", ""),
             approved=(metadata.get("annotations") or {}).get(meta.APPROVE, ""),
             wake=(metadata.get("annotations") or {}).get(meta.WAKE, ""),
+            mode=(metadata.get("annotations") or {}).get(meta.MODE) or meta.Mode.RECONCILE,
             settled=bool(
                 synced
                 and synced.get("status") == "True"

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.conditions import ConditionType, Reason
+from penstock.api.meta import Mode
 from penstock.aws.dynamodb import ON_DEMAND, Table
 from penstock.dynamo import changes, facets, hibernation
 from penstock.dynamo.ownership import Claim, claim, unread
@@ -259,12 +260,15 @@ def _table_fields(
     desired: Desired, status: Mapping[str, Any], observed: Observed, table: Table, now: datetime
 ) -> dict[str, Any]:
     managed = _managed(desired, observed, table)
+    # These are a claim: a takeover that is only planned must leave none, since it may be called off.
+    mine = desired.mode == Mode.RECONCILE or (not unread(desired, observed) and claim(desired, observed) is Claim.OURS)
+    created = timestamp(table.created_at) if table.created_at else None
     named: dict[str, Any] = {
         "tableName": table.name,
         "tableArn": table.arn,
-        "tableId": table.id,
+        "tableId": table.id if mine else status.get("tableId"),
         "tableStatus": _STATES.get(table.status, table.status.capitalize()),
-        "createdAt": timestamp(table.created_at) if table.created_at else None,
+        "createdAt": created if mine else status.get("createdAt"),
         "mode": "OnDemand" if table.billing == ON_DEMAND else "Provisioned",
         "itemCount": table.items,
         "sizeBytes": table.size,

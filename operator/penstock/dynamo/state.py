@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from penstock.api import meta
 from penstock.api.dynamotable import DynamoTableSpec
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.aws.dynamodb import Backup, ContinuousBackups, Insights, KmsKey, ScalingTarget, Table, TimeToLive
@@ -17,8 +18,8 @@ class Desired:
     """What one object asks for.
 
     owner: the value of the owner tag. absent: the object is being deleted, and so is the table, as deletion_policy says. approved, wake: what the
-    annotations penstock.dev/approve and penstock.dev/wake hold. settled: the operator had reached this very generation before, so a difference is
-    somebody else's doing.
+    annotations penstock.dev/approve and penstock.dev/wake hold. mode: of penstock.dev/mode. settled: the operator had reached this very generation
+    before, so a difference is somebody else's doing.
     """
 
     namespace: str
@@ -34,6 +35,7 @@ class Desired:
     deleted_at: str = ""
     approved: str = ""
     wake: str = ""
+    mode: str = meta.Mode.RECONCILE
     settled: bool = False
 
     @property
