@@ -100,9 +100,9 @@ def test_a_secret_that_is_missing_is_waited_for(lab: Lab, namespace: str) -> Non
 def test_a_secret_that_aws_would_refuse_is_told_until_it_is_mended(lab: Lab, namespace: str) -> None:
     cluster = DeclaredCluster.small(lab, namespace, REFERENCE, apply=False)
     wrong = {
-        "no key password (it has pasword)": {"pasword": "long-enough"},
-        "has 5 characters: AWS takes 8 to 41": {"password": "short"},
-        "has 42 characters: AWS takes 8 to 41": {"password": "x" * 42},
+        "has no key password: add it": {"pasword": "long-enough"},
+        "has a length that AWS refuses": {"password": "short"},
+        "write a password of 8 to 41 characters": {"password": "x" * 42},
         'AWS takes printable ASCII characters except "/"': {"password": "with/a/slash"},
         "ends with a line break": {"password": "long-enough\n"},
         "AWS takes printable ASCII characters alone": {"password": "pässwörter"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import ssl
 from dataclasses import replace
@@ -16,9 +17,10 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.api.auroracluster import SecretKeyRef
 from penstock.api.auroracluster_status import BindingStatus
 from penstock.api.conditions import Reason
-from penstock.aurora import binding
+from penstock.aurora import binding, password
 from penstock.aurora.binding import PATIENCE
 from penstock.aurora.state import Binding, Proof, Stand
 from penstock.aws.rds import Cluster, Instance, Member
@@ -238,3 +240,24 @@ def test_the_authorities_of_the_region_alone_go_into_a_secret(tmp_path: Path, mo
 def _ders(text: str) -> set[bytes]:
     end = "-----END CERTIFICATE-----\n"
     return {ssl.PEM_cert_to_DER_cert(part + end) for part in text.split(end) if part.strip()}
+
+
+def test_what_others_named_in_a_secret_and_how_long_a_password_is_stands_in_no_sentence() -> None:
+    # More people may view a cluster than may read its namespace's Secrets.
+    reference = SecretKeyRef(name="master", key="password")
+    told = [
+        password.judge(data, reference)[1]
+        for data in (
+            {"stripe-api-token": "c2VjcmV0"},
+            {},
+            *({"password": base64.b64encode(b"x" * n).decode()} for n in (1, 7, 42, 77)),
+        )
+    ]
+    assert all(told)
+    assert told[0] == told[1]
+    assert len(set(told[2:])) == 1
+    assert "stripe" not in "".join(told)
+    wanted = binding.Content("servicebinding.io/postgresql", {"host": "a", "port": "5432"})
+    assert binding.changed(wanted, {"host": "b", "port": "5432"}) == ("host",)
+    assert binding.changed(wanted, {"host": "a", "port": "5432", "stripe-api-token": "x"}) == ("other keys",)
+    assert binding.changed(wanted, dict(wanted.data)) == ()

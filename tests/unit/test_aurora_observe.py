@@ -359,7 +359,11 @@ async def test_the_password_is_read_judged_and_never_shown() -> None:
         seen = await b.look()
         assert seen.password is not None
         assert "does not exist in namespace shop" in seen.password.problem
-        for bad, words in [(None, "has no key password"), ("short", "5 characters"), ("with space1", "spaces")]:
+        for bad, words in [
+            (None, "has no key password"),
+            ("short", "a length that AWS refuses"),
+            ("with space1", "spaces"),
+        ]:
             b.secret(bad)
             await asyncio.sleep(10)
             seen = await b.look()

@@ -78,7 +78,7 @@ class Binder:
             return secret
         found = binding.stand(desired, secret, wanted)
         stands = _data(secret)
-        changed = tuple(k for k in sorted({*wanted.data, *stands}) if wanted.data.get(k) != stands.get(k))
+        changed = binding.changed(wanted, stands)
         noted = ((secret or {}).get("metadata") or {}).get("annotations") or {}
         edited = found is Stand.OURS and noted.get(binding.REVISION) != binding.revision(stands)
         postgres = desired.spec.engine.type is EngineType.POSTGRESQL

@@ -100,6 +100,12 @@ def revision(data: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(data), sort_keys=True).encode()).hexdigest()[:16]
 
 
+def changed(wanted: Content, stands: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that are not as wanted, for a sentence that more people read than may read the Secret: what others named in it is not repeated."""
+    own = sorted(k for k, value in wanted.data.items() if stands.get(k) != value)
+    return (*own, "other keys") if stands.keys() - wanted.data.keys() else tuple(own)
+
+
 def stand(desired: Desired, secret: Mapping[str, Any] | None, wanted: Content) -> Stand:
     """Whose the Secret is: ours when this very object owns it, and its type, which never changes, is the engine's."""
     if secret is None:

@@ -76,11 +76,8 @@ def judge(data: Mapping[str, Any], reference: SecretKeyRef) -> tuple[str | None,
     """The password in a Secret's data, or the sentence that says what to write instead."""
     where = f"Secret {reference.name}"
     if reference.key not in data:
-        has = f"it has {', '.join(sorted(data)[:5])}" if data else "it is empty"
-        return (
-            None,
-            f"{where} has no key {reference.key} ({has}): add the key, or write another credentials.passwordSecretRef.key.",
-        )
+        # Which keys it has is for those who may read it; the sentence is read by whoever may view the cluster.
+        return None, f"{where} has no key {reference.key}: add it, or write another credentials.passwordSecretRef.key."
     try:
         content = base64.b64decode(str(data[reference.key] or ""), validate=True).decode("ascii")
     except (binascii.Error, UnicodeDecodeError):
@@ -101,7 +98,7 @@ def judge(data: Mapping[str, Any], reference: SecretKeyRef) -> tuple[str | None,
     if not _SHORTEST <= len(content) <= _LONGEST:
         return (
             None,
-            f"{where}, key {reference.key} has {len(content)} characters: AWS takes 8 to 41; write such a password.",
+            f"{where}, key {reference.key} has a length that AWS refuses: write a password of 8 to 41 characters.",
         )
     return content, ""
 

@@ -165,7 +165,7 @@ class Proof:
 class Binding:
     """What was seen of the Secret and its proof; nothing of its content.
 
-    changed: the keys whose value is not as wanted; none when it is current. edited: somebody else wrote what stands there. proof: None while no
+    changed: what is not as wanted (binding.changed); none when it is current. edited: somebody else wrote what stands there. proof: None while no
     attempt has ended, and where provable is False: nobody here speaks the engine's protocol. problem: a reason and a sentence when the content cannot
     be known or the Secret cannot be written. again: seconds until another look is worth it.
     """
