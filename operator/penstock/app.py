@@ -34,6 +34,7 @@ from penstock.dynamo.kind import DynamoTables
 from penstock.dynamo.observe import Cycles
 from penstock.engine import metrics
 from penstock.engine.events import Recorder
+from penstock.engine.informer import Informer
 from penstock.engine.kind import Key, Kind
 from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.lease import LeadershipLost, Lease, end_process
@@ -93,6 +94,7 @@ class Operator:
         self._watches: handlers.Watches | None = None
         self._leading = False
         self._loop: Loop | None = None
+        self._informer: Informer | None = None
         self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
         self._declares: dict[str, Callable[[dict[str, Any], date], Money | None]] = {}
@@ -167,6 +169,8 @@ class Operator:
         self._leading = True
         leaving = asyncio.Event()
         watches = self._watches = handlers.Watches(loop, kinds, kube, options.namespaces, self._identity())
+        resources = {kind.name: kind.resource for kind in kinds}
+        informer = self._informer = Informer(kube, loop.store, resources, options.namespaces)
 
         def wake(key: Key) -> None:
             loop.queue.add(key, 0, Priority.NORMAL)
@@ -174,7 +178,7 @@ class Operator:
         tasks = {
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
-            asyncio.create_task(_watch(kube, kinds, watches), name="watches"),
+            asyncio.create_task(_watch(kube, kinds, watches, informer), name="watches"),
             asyncio.create_task(tables.watch(wake), name="inventory"),
             asyncio.create_task(clusters.watch(wake), name="clusters"),
             asyncio.create_task(prices.run(), name="prices"),
@@ -253,6 +257,13 @@ class Operator:
         moments = (asked_at(c) for c in told)
         return max((moment for moment in moments if moment is not None), default=None)
 
+    @property
+    def _synced(self) -> bool:
+        """Whether this process watches, and has listed every kind once."""
+        return (
+            self._watches is not None and self._watches.ready and self._informer is not None and self._informer.listed
+        )
+
     def _vitals(self) -> Vitals:
         loop = self._loop
         if loop is None or not self._leading:
@@ -260,7 +271,7 @@ class Operator:
         now = asyncio.get_running_loop().time()
         return Vitals(
             leading=True,
-            synced=self._watches is not None and self._watches.ready,
+            synced=self._synced,
             echo=loop.store.echo_overdue,
             longest_pass=max((now - began for began in loop.running.values()), default=0.0),
             overdue=loop.queue.overdue,
@@ -290,11 +301,18 @@ async def _keep(lease: Lease) -> None:
         end_process(str(lost))
 
 
-async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches) -> None:
-    """Watch once every kind's CRD is there: kopf looks for the resources at its start and never again."""
+async def _watch(kube: Kube, kinds: list[Kind[Any, Any]], watches: handlers.Watches, informer: Informer) -> None:
+    """Watch and list once every kind's CRD is there: kopf looks for the resources at its start and never again."""
     for kind in kinds:
         await kube.wait_until_served(kind.resource)
-    await watches.serve()
+    tasks = {asyncio.create_task(watches.serve()), asyncio.create_task(informer.run())}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def cluster_id(kube: Kube) -> str:

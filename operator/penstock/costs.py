@@ -26,7 +26,6 @@ from penstock.engine.kind import Object
 from penstock.engine.kube import Kube, KubeError, Resource
 
 _KINDS: Final[Sequence[tuple[str, Resource]]] = ((aurora.NAME, aurora.RESOURCE), (dynamo.NAME, dynamo.RESOURCE))
-_PAGE = "500"
 _UNKNOWN = "unknown"
 # Of a table that goes into a file: two names of 63 characters and the figures.
 _WIDTH = 240
@@ -108,7 +107,7 @@ async def costs(namespace: str, selector: str, label: str, output: str, html: st
         found = [
             line(obj, kind, label)
             for kind, resource in _KINDS
-            for obj in await _list(kube, resource, namespace, selector)
+            for obj in await kube.list_all(resource, namespace, selector=selector)
         ]
         budgets = await _budgets(kube, namespace) if html else []
     finally:
@@ -176,31 +175,10 @@ def as_json(lines: Sequence[Line], label: str) -> dict[str, Any]:
     }
 
 
-async def _list(kube: Kube, resource: Resource, namespace: str, selector: str) -> list[Object]:
-    items: list[Object] = []
-    query = {"limit": _PAGE, **({"labelSelector": selector} if selector else {})}
-    while True:
-        try:
-            page = await kube.request("GET", resource, namespace, query=query)
-        except KubeError as error:
-            if error.status == 404:
-                raise KubeError(
-                    404,
-                    "NotFound",
-                    f"the cluster knows no {resource.plural}: install the CRDs with `penstock crds | kubectl apply --server-side -f -`",
-                ) from error
-            raise
-        items += page.get("items") or ()
-        token = (page.get("metadata") or {}).get("continue")
-        if not token or token == query.get("continue"):
-            return items
-        query = {**query, "continue": token}
-
-
 async def _budgets(kube: Kube, namespace: str) -> list[Bar]:
     """Every CostBudget; none where their kind is not installed or may not be read."""
     try:
-        found = await _list(kube, BUDGETS, namespace, "")
+        found = await kube.list_all(BUDGETS, namespace)
     except KubeError as error:
         if error.status in (403, 404):
             return []

@@ -91,6 +91,8 @@ def settings() -> kopf.OperatorSettings:
     # Silent streams are cut and continued; a watch that dies takes the operator down, and a restart is cheap.
     found.watching.inactivity_timeout = 70
     found.watching.server_timeout = 300
+    # Otherwise a list of all objects is in memory at once.
+    found.watching.chunk_size = 250
     found.queueing.idle_timeout = 0.5
     return found
 

@@ -61,12 +61,16 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 @dataclass
 class Cluster:
-    """What is stored. changed: called with (plural, "MODIFIED" or "DELETED", object) after every change."""
+    """What is stored.
+
+    lists: by their version, as long as they can be continued. changed: called with (plural, "MODIFIED" or "DELETED", object) after every change.
+    """
 
     clock: Callable[[], datetime] = virtual_time.now
     status_schema: Mapping[str, Any] = field(default_factory=dict)
     objects: dict[tuple[str, str, str], Object] = field(default_factory=dict)
     version: int = 100
+    lists: dict[int, list[Object]] = field(default_factory=dict)
     changed: list[Callable[[str, str, Object], None]] = field(default_factory=list)
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object:
@@ -195,11 +199,33 @@ class FakeKube(Kube):
                 if network.refuses:
                     raise KubeError(0, "Unreachable", "the API server cannot be reached: connection refused")
                 await asyncio.sleep(1e9 if network.loses_requests else network.before)
-                answer = self._perform(verb, resource, namespace, name, subresource, body)
+                if verb == "GET" and not name:
+                    answer = self._list(resource, namespace, query or {})
+                else:
+                    answer = self._perform(verb, resource, namespace, name, subresource, body)
                 await asyncio.sleep(1e9 if network.loses_answers else network.after)
                 return answer
         except TimeoutError:
             raise KubeError(0, "Unreachable", "the API server cannot be reached: TimeoutError") from None
+
+    def _list(self, resource: Resource, namespace: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """A page; the later ones are of the moment of the first, and may be gone."""
+        if "continue" in query:
+            version, at = (int(part) for part in query["continue"].split("-"))
+            if version not in self.cluster.lists:
+                raise KubeError(410, "Expired", "The provided continue parameter is too old")
+        else:
+            version, at = self.cluster.version, 0
+            self.cluster.lists[version] = [
+                copy.deepcopy(o)
+                for (plural, ns, _), o in sorted(self.cluster.objects.items())
+                if plural == resource.plural and namespace in ("", ns)
+            ]
+        found = self.cluster.lists[version]
+        end = at + int(query.get("limit", len(found) + 1))
+        left = len(found) - end
+        more = {"continue": f"{version}-{end}", "remainingItemCount": left} if left > 0 else {}
+        return {"metadata": {"resourceVersion": str(version), **more}, "items": copy.deepcopy(found[at:end])}
 
     def _perform(
         self, verb: str, resource: Resource, namespace: str, name: str, subresource: str, body: Any

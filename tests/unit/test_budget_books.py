@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -29,7 +29,7 @@ FORTY = Plan((Step("dynamodb", "CreateTable", {}, "make the table", cost_delta=D
 COSTS = Money(D(40), "Estimate")
 
 
-class Api:
+class Api(Kube):
     """The lists of an API server."""
 
     def __init__(self) -> None:
@@ -39,9 +39,7 @@ class Api:
         self.down = False
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def request(
-        self, verb: str, resource: Resource, namespace: str, query: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+    async def request(self, verb: str, resource: Resource, namespace: str = "", name: str = "", **_: Any) -> Any:
         if self.down:
             raise KubeError(0, "Unreachable", "the API server cannot be reached")
         self.lists.append(resource.plural)
@@ -71,7 +69,7 @@ class Desk:
         self.api = api
         self.woken: list[Key] = []
         self.store = Store(WorkQueue())
-        self.books = Books(cast(Kube, api), {"DynamoTable": TABLES})
+        self.books = Books(api, {"DynamoTable": TABLES})
         self.books.attach(self.store, lambda key, delay: self.woken.append(key))
 
     def saw(self, plural: str, obj: Object) -> Key:
@@ -130,6 +128,17 @@ async def test_a_budget_that_the_watch_has_not_told_of_holds_all_the_same(api: A
     newer = api.add("dynamotables", "b", {})
     await desk.asks(desk.saw("dynamotables", newer), newer)
     assert api.lists.count("costbudgets") == 2
+
+
+async def test_a_budget_whose_deletion_no_watch_told_of_holds_nobody(api: Api) -> None:
+    desk = Desk(api)
+    desk.saw("costbudgets", budget(api, "10"))
+    table = api.add("dynamotables", "a", {})
+    assert held(await desk.asks(desk.saw("dynamotables", table), table))
+    api.objects["costbudgets"].clear()
+    newer = api.add("dynamotables", "b", {})
+    assert not held(await desk.asks(desk.saw("dynamotables", newer), newer))
+    assert desk.store.count(NAME) == 0
 
 
 async def test_nothing_costly_passes_while_budgets_cannot_be_listed(api: Api) -> None:

@@ -24,6 +24,11 @@ def told(version: int, *, uid: str = "u1", generation: int = 1, **more: Any) -> 
     return {"metadata": {**metadata, **more.pop("metadata", {})}, "spec": {}, **more}
 
 
+def uid(store: Store) -> str:
+    found = store.get(KEY)
+    return "" if found is None else str(found["metadata"]["uid"])
+
+
 async def woken(queue: WorkQueue[Key]) -> Priority | None:
     """The priority with which a key is handed out now, or None."""
     try:
@@ -115,15 +120,111 @@ async def test_versions_compare_as_numbers() -> None:
 
 
 @virtual
-async def test_an_object_of_the_same_name_replaces_its_predecessor_whatever_the_version() -> None:
+async def test_an_object_of_the_same_name_replaces_its_predecessor_and_never_the_other_way_round() -> None:
     store, queue = fresh()
     store.saw(KEY, told(10))
     await woken(queue)
-    store.saw(KEY, told(3, uid="u2"))
-    found = store.get(KEY)
-    assert found is not None
-    assert found["metadata"]["uid"] == "u2"
+    store.saw(KEY, told(12, uid="u2"))
+    assert uid(store) == "u2"
     assert await woken(queue) is Priority.NORMAL
+    store.saw(KEY, told(11))
+    assert uid(store) == "u2"
+    assert await woken(queue) is None
+
+
+@virtual
+async def test_a_late_deletion_of_the_predecessor_does_not_remove_the_new_object() -> None:
+    store, queue = fresh()
+    store.saw(KEY, told(10))
+    store.saw(KEY, told(12, uid="u2"))
+    await woken(queue)
+    store.saw(KEY, told(11), deleted=True)
+    assert uid(store) == "u2"
+    assert await woken(queue) is None
+    store.saw(KEY, told(13, uid="u2"), deleted=True)
+    assert store.get(KEY) is None
+
+
+@virtual
+async def test_what_was_deleted_is_not_brought_back_by_anything_older() -> None:
+    store, queue = fresh()
+    began = asyncio.get_running_loop().time()
+    store.saw(KEY, told(10))
+    store.saw(KEY, told(12), deleted=True)
+    await woken(queue)
+    store.saw(KEY, told(11))
+    assert store.get(KEY) is None, "a late event"
+    store.saw(KEY, told(10), listed=began)
+    assert store.get(KEY) is None, "a page of a list that began before"
+    assert await woken(queue) is None
+    store.saw(KEY, told(13, uid="u2"), listed=began)
+    assert uid(store) == "u2", "the next object of that name"
+
+
+@virtual
+async def test_a_deletion_that_is_told_before_the_list_that_has_the_object_counts() -> None:
+    store, _ = fresh()
+    began = asyncio.get_running_loop().time()
+    store.saw(KEY, told(12), deleted=True)
+    store.saw(KEY, told(10), listed=began)
+    assert store.get(KEY) is None
+
+
+@virtual
+async def test_an_object_that_was_missing_by_mistake_comes_back_with_the_next_list() -> None:
+    """An API server that starts answers 404 for a moment."""
+    store, _ = fresh()
+    store.saw(KEY, told(10))
+    store.missing(KEY, told(10))
+    assert store.get(KEY) is None
+    await asyncio.sleep(1)
+    store.saw(KEY, told(10), listed=asyncio.get_running_loop().time())
+    assert store.get(KEY) == told(10)
+
+
+@virtual
+async def test_a_write_that_meets_a_missing_predecessor_does_not_remove_the_new_object() -> None:
+    store, _ = fresh()
+    store.saw(KEY, told(12, uid="u2"))
+    store.missing(KEY, told(10))
+    assert uid(store) == "u2"
+
+
+@virtual
+async def test_a_whole_list_removes_what_it_does_not_have_unless_it_was_created_later() -> None:
+    store, queue = fresh()
+    other, elsewhere = KEY._replace(name="b"), KEY._replace(namespace="lab")
+    for key, version in ((KEY, 10), (other, 21), (elsewhere, 10), (KEY._replace(kind="Other"), 10)):
+        store.saw(key, told(version))
+    while await woken(queue) is not None:
+        pass
+    store.keep("Thing", "shop", set(), 20)
+    assert {key for key, _ in store} == {other, elsewhere, KEY._replace(kind="Other")}
+    assert await woken(queue) is Priority.NORMAL, "one last reconciliation, so that the kind forgets it"
+    store.keep("Thing", "", {elsewhere}, 30)
+    assert {key for key, _ in store} == {elsewhere, KEY._replace(kind="Other")}
+    assert (store.count("Thing"), store.count("Thing", "shop"), store.count("Other")) == (1, 0, 1)
+
+
+@virtual
+async def test_deletions_are_not_remembered_for_ever() -> None:
+    store, _ = fresh()
+    for number in range(100):
+        store.saw(KEY._replace(name=str(number)), told(number), deleted=True)
+    await asyncio.sleep(700)
+    store.keep("Thing", "", set(), 200)
+    assert len(store._tombstones) == 0
+
+
+@virtual
+async def test_a_list_is_no_sign_that_the_watch_is_alive() -> None:
+    store, _ = fresh()
+    store.saw(KEY, told(1))
+    store.wrote(KEY, told(2))
+    await asyncio.sleep(100)
+    store.saw(KEY, told(2), listed=asyncio.get_running_loop().time())
+    assert store.echo_overdue > 99
+    assert store.silence > 99
 
 
 @virtual

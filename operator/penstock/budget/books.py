@@ -23,14 +23,14 @@ from penstock.budget.selector import selects
 from penstock.cost.estimate import GIGABYTE_MONTH, amount_told, moved
 from penstock.engine import conditions, metrics
 from penstock.engine.conditions import Condition
+from penstock.engine.informer import relist
 from penstock.engine.kind import Key, Money, Object, Report
-from penstock.engine.kube import Kube, Resource
+from penstock.engine.kube import Kube, Resource, version
 from penstock.engine.plan import Plan, Step, Wait, When
-from penstock.engine.store import Store, version
+from penstock.engine.store import Store
 
 NAME: Final = "CostBudget"
 RESOURCE: Final = Resource(meta.GROUP, meta.VERSION, "costbudgets")
-_PAGE = "500"
 # Seconds: what many objects changed at the same moment is summed up once.
 _SOON = 1.0
 _ASIDE = frozenset(("held", "heldStorage"))
@@ -75,15 +75,16 @@ class Books:
     async def prepare(self, key: Key, obj: Object, plan: Plan) -> None:
         if key.kind not in self._costed or not plan.steps or not _costly(plan):
             return
+        assert self._store is not None
         namespace = key.namespace
         if self._listed.get(namespace, -1) < version(obj):
             # A watch may tell of a budget after it told of an object that was made later.
-            listed = await self._list(NAME, RESOURCE, namespace)
+            listed = await relist(self._kube, self._store, NAME, RESOURCE, namespace)
             self._listed[namespace] = max(self._listed.get(namespace, -1), listed)
         if namespace in self._surveyed or not any(b.spec.policy is Policy.HOLD for _, b in self._within(namespace)):
             return
         for kind, resource in self._costed.items():
-            await self._list(kind, resource, namespace)
+            await relist(self._kube, self._store, kind, resource, namespace)
         for kind in self._costed:
             for other, found in self._objects(kind, namespace):
                 # What this process let through itself is known without a look, and its pass may be long.
@@ -273,22 +274,6 @@ class Books:
 
     def _objects(self, kind: str, namespace: str) -> Iterable[tuple[Key, Object]]:
         return self._store.within(kind, namespace) if self._store is not None else ()
-
-    async def _list(self, kind: str, resource: Resource, namespace: str) -> int:
-        """Have the store know all objects of a kind in a namespace. Returns the list's version. Raises KubeError."""
-        assert self._store is not None
-        query, newest = {"limit": _PAGE}, -1
-        while True:
-            page = await self._kube.request("GET", resource, namespace, query=query)
-            for item in page.get("items") or ():
-                body = {"apiVersion": meta.API_VERSION, "kind": kind, **item}
-                self._store.saw(Key(kind, namespace, item["metadata"]["name"]), body)
-            # Later pages are of the moment of the first one.
-            newest = max(newest, version(page))
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return newest
-            query = {"limit": _PAGE, "continue": token}
 
 
 def said(obj: Object) -> Position:

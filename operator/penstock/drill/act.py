@@ -115,12 +115,12 @@ class Actor:
         if self._kube is None:
             return True
         try:
-            answer = await self._kube.request("GET", RESOURCE, desired.namespace)
+            listed = await self._kube.list_all(RESOURCE, desired.namespace)
         except KubeError as error:
             sentence = f"Whether another drill runs on cluster {desired.cluster} cannot be seen: {error}."
             raise Trouble(Meaning.UNAVAILABLE, Reason.UNAVAILABLE, sentence, operation="List") from error
         found = {}
-        for item in answer.get("items") or ():
+        for item in listed:
             other = Key(key.kind, desired.namespace, str(item["metadata"]["name"]))
             run = (item.get("status") or {}).get("run")
             about = ((item.get("spec") or {}).get("clusterRef") or {}).get("name")

@@ -9,7 +9,7 @@ import os
 import re
 import urllib.parse
 import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 FIELD_MANAGER = "penstock"
 Login = Callable[[client.Configuration], Awaitable[None]]
 _SCHEME = re.compile(r"bearer\s+", re.IGNORECASE)
+# Objects a page, and the most pages of a list: what is longer goes round in circles.
+_PAGE, _PAGES = 250, 4000
+# How often a list is begun anew whose versions the API server has dropped meanwhile (410, after five minutes).
+_BEGINNINGS = 3
 
 
 class KubeError(Exception):
@@ -56,6 +60,14 @@ class Resource:
             *((subresource,) if subresource else ()),
         ]
         return "/".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of a list. version: the resourceVersion of the whole list, the same on all of its pages."""
+
+    items: list[dict[str, Any]]
+    version: int
 
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
@@ -149,6 +161,52 @@ class Kube:
             metrics.KUBE_REQUESTS.labels(verb, label, code).inc()
         decoded: dict[str, Any] = orjson.loads(data) if data else {}
         return decoded
+
+    async def pages(self, resource: Resource, namespace: str = "", *, selector: str = "") -> AsyncIterator[Page]:
+        """A list, page by page. namespace: '' for all. selector: as kubectl -l takes it. Raises KubeError, 410 when it takes too long.
+
+        A list that ends without an error is complete. Without managedFields, which are most of an object's size and read by nobody here.
+        """
+        query = {"limit": str(_PAGE), **({"labelSelector": selector} if selector else {})}
+        for _ in range(_PAGES):
+            try:
+                answer = await self.request("GET", resource, namespace, query=query)
+            except KubeError as error:
+                if error.status == 404:
+                    raise _not_served(resource) from error
+                raise
+            items = list(answer.get("items") or ())
+            for item in items:
+                item["metadata"].pop("managedFields", None)
+            about = answer.get("metadata") or {}
+            yield Page(items, version(answer))
+            token = about.get("continue")
+            if not token:
+                return
+            if token == query.get("continue"):
+                break
+            query = {**query, "continue": token}
+        raise KubeError(0, "Endless", f"the list of {resource.plural} does not end: its pages repeat")
+
+    async def count(self, resource: Resource, namespace: str = "") -> int | None:
+        """How many objects there are, for the price of one; None when the API server does not say. Raises KubeError."""
+        answer = await self.request("GET", resource, namespace, query={"limit": "1"})
+        about = answer.get("metadata") or {}
+        if about.get("continue") and about.get("remainingItemCount") is None:
+            return None
+        return len(answer.get("items") or ()) + int(about.get("remainingItemCount") or 0)
+
+    async def list_all(self, resource: Resource, namespace: str = "", *, selector: str = "") -> list[dict[str, Any]]:
+        """All objects of a list; see pages()."""
+        for beginning in range(1, _BEGINNINGS + 1):
+            try:
+                return [
+                    item async for page in self.pages(resource, namespace, selector=selector) for item in page.items
+                ]
+            except KubeError as error:
+                if error.status != 410 or beginning == _BEGINNINGS:
+                    raise
+        raise AssertionError("the last beginning returns or raises")
 
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -263,6 +321,19 @@ class Kube:
             )
             await asyncio.sleep(delay)
             delay = min(5.0, delay * 2)
+
+
+def version(body: Mapping[str, Any]) -> int:
+    """resourceVersions of one resource compare as integers (Kubernetes API concepts, since 1.35; etcd revisions before)."""
+    try:
+        return int(body["metadata"]["resourceVersion"])
+    except (KeyError, ValueError):
+        return 0
+
+
+def _not_served(resource: Resource) -> KubeError:
+    how = "install the CRDs with `penstock crds | kubectl apply --server-side -f -`"
+    return KubeError(404, "NotFound", f"the cluster knows no {resource.plural}: {how}")
 
 
 def _proxy(url: str) -> str | None:

@@ -364,6 +364,7 @@ class Loop:
             written = await self._kube.merge_patch(kind.resource, key.namespace, key.name, body, subresource="status")
         except KubeError as error:
             if error.status == 404:
+                self.store.missing(key, obj)
                 return obj
             raise
         return self.store.wrote(key, written)
@@ -398,6 +399,7 @@ class Loop:
             written = await self._kube.merge_patch(kind.resource, key.namespace, key.name, body)
         except KubeError as error:
             if error.status == 404:
+                self.store.missing(key, obj)
                 return
             raise
         if costs:
@@ -429,7 +431,7 @@ class Loop:
             written = await self._kube.merge_patch(kind.resource, key.namespace, key.name, body)
         except KubeError as error:
             if error.status == 404:
-                self.store.remove(key)
+                self.store.missing(key, obj)
                 return obj
             if error.status != 409:
                 raise

@@ -1,19 +1,28 @@
-"""The objects as the watch last told them, and which of their changes are worth a pass.
+"""The objects as a watch or a list last told them, and which of their changes are worth a pass.
 
-kopf's own index grows with the square of the objects at start-up; a dictionary that is fed from `kopf.on.event` does not.
+kopf's own index grows with the square of the objects at start-up; a dictionary that is fed from `kopf.on.event` does not. Events, list pages and
+answers to writes come in any order, so nothing older replaces or removes anything newer: resourceVersions of one resource are in the order in which
+things happened, whichever object of a name they are of. What was deleted is remembered for a while, or a page of a list that began before
+would bring it back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from penstock.api import meta
 from penstock.engine import metrics
 from penstock.engine.kind import Key, Object
+from penstock.engine.kube import version
 from penstock.engine.queue import Priority, WorkQueue
 
+log = logging.getLogger(__name__)
+
+# Seconds: longer than any list takes. The API server keeps the versions of an unfinished list for five minutes.
+_REMEMBERED = 600.0
 _WATCHED_ANNOTATIONS = (meta.MODE, meta.RECONCILE_AT, meta.APPROVE, meta.FAILOVER_TO, meta.WAKE)
 
 
@@ -25,6 +34,8 @@ class Store:
         self._objects: dict[Key, Object] = {}
         self._places: dict[tuple[str, str], dict[Key, None]] = {}
         self._awaited: dict[Key, tuple[int, float]] = {}
+        # Of what is deleted: the newest version that is known to be over, and when that became known.
+        self._tombstones: dict[Key, tuple[int, float]] = {}
         self._told = asyncio.get_running_loop().time()
 
     def __len__(self) -> int:
@@ -40,22 +51,26 @@ class Store:
         """The objects of a kind in a namespace."""
         return [(key, self._objects[key]) for key in self._places.get((kind, namespace), ())]
 
-    def saw(self, key: Key, body: Object, *, deleted: bool = False) -> None:
-        """What the watch told: an added, changed, listed or deleted object."""
-        self._told = asyncio.get_running_loop().time()
+    def count(self, kind: str, namespace: str = "") -> int:
+        """How many objects of a kind there are. namespace: '' for all."""
+        return sum(len(keys) for (k, ns), keys in self._places.items() if k == kind and namespace in ("", ns))
+
+    def saw(self, key: Key, body: Object, *, deleted: bool = False, listed: float | None = None) -> None:
+        """An object that was added, changed, listed or deleted. listed: when the list began that has it, as a time of the event loop."""
+        if listed is None:
+            self._told = asyncio.get_running_loop().time()
+        before, new = self._objects.get(key), version(body)
+        if before is not None and new < version(before):
+            return
         if deleted:
-            self.remove(key)
+            self.remove(key, new)
             return
-        before = self._objects.get(key)
+        if before is None and self._over(key, new, listed):
+            return
         awaited = self._awaited.get(key)
-        if awaited is not None and version(body) >= awaited[0]:
+        # Only the watch shows that the watch is alive.
+        if listed is None and awaited is not None and new >= awaited[0]:
             del self._awaited[key]
-        if (
-            before is not None
-            and before["metadata"]["uid"] == body["metadata"]["uid"]
-            and version(body) < version(before)
-        ):
-            return
         self._objects[key] = _lean(body)
         if before is None:
             self._places.setdefault((key.kind, key.namespace), {})[key] = None
@@ -64,6 +79,21 @@ class Store:
             self._queue.add(key, 0, _priority(body, settled))
         elif _fingerprint(before) != _fingerprint(body) or _undone(before, body):
             self._queue.add(key, 0, _priority(body, False))
+
+    def keep(self, kind: str, namespace: str, listed: Collection[Key], newest: int) -> None:
+        """A complete list has these, and is of this version: forget what it does not have, unless it was created later."""
+        for (of, place), keys in list(self._places.items()):
+            if of == kind and namespace in ("", place):
+                for key in [k for k in keys if k not in listed and version(self._objects[k]) <= newest]:
+                    log.info("the watch has not told that %s is deleted", "/".join(key))
+                    self.remove(key, newest)
+        now = asyncio.get_running_loop().time()
+        self._tombstones = {k: t for k, t in self._tombstones.items() if now - t[1] < _REMEMBERED}
+
+    def _over(self, key: Key, version: int, listed: float | None) -> bool:
+        """Whether what is told of an object is from before its deletion. What is in a list that began after it exists."""
+        gone = self._tombstones.get(key)
+        return gone is not None and version <= gone[0] and (listed is None or listed <= gone[1])
 
     def wrote(self, key: Key, body: Object) -> Object:
         """An answer to a write of our own: newer than what the watch has told so far. Returns what is stored."""
@@ -78,9 +108,20 @@ class Store:
                 self._queue.add(key, 0, _priority(body, False))
         return self._objects[key]
 
-    def remove(self, key: Key) -> None:
+    def missing(self, key: Key, obj: Object) -> None:
+        """The API server does not find an object that somebody wants to write."""
+        known = self._objects.get(key)
+        if known is not None and known["metadata"]["uid"] == obj["metadata"]["uid"]:
+            self.remove(key)
+
+    def remove(self, key: Key, newest: int = 0) -> None:
+        """Forget an object. newest: up to which version all that is told of that name is over; at least to the known one."""
+        known = self._objects.pop(key, None)
+        gone = self._tombstones.get(key, (0, 0.0))[0]
+        newest = max(gone, newest, version(known) if known is not None else 0)
+        self._tombstones[key] = (newest, asyncio.get_running_loop().time())
         self._awaited.pop(key, None)
-        if self._objects.pop(key, None) is not None:
+        if known is not None:
             place = self._places[key.kind, key.namespace]
             del place[key]
             if not place:
@@ -118,14 +159,6 @@ class Store:
         metrics.OBJECTS.clear()
         for (kind, ready), count in counts.items():
             metrics.OBJECTS.labels(kind, ready).set(count)
-
-
-def version(body: Object) -> int:
-    """resourceVersions of one resource compare as integers (Kubernetes API concepts, since 1.35; etcd revisions before)."""
-    try:
-        return int(body["metadata"]["resourceVersion"])
-    except (KeyError, ValueError):
-        return 0
 
 
 def _fingerprint(body: Object) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from penstock.engine.kind import Object
 from penstock.engine.kube import Kube, KubeError
-from penstock.watching.reading import CLUSTERS, DRILLS, listed
+from penstock.watching.reading import CLUSTERS, DRILLS
 from penstock.watching.rows import Health, Line, Sort, lines, ordered
 
 _STYLE = {Health.GOOD: "", Health.ODD: "yellow", Health.BAD: "bold red"}
@@ -81,11 +81,11 @@ def plain(found: Sequence[Line]) -> None:
 
 
 async def _read(kube: Kube, view: View) -> list[Line]:
-    clusters = await listed(kube, CLUSTERS, view.namespace, view.selector)
+    clusters = await kube.list_all(CLUSTERS, view.namespace, selector=view.selector)
     drills: list[Object] = []
     # Whoever may see clusters need not see drills.
     with contextlib.suppress(KubeError):
-        drills = await listed(kube, DRILLS, view.namespace)
+        drills = await kube.list_all(DRILLS, view.namespace)
     return ordered(lines(clusters, drills, datetime.now(UTC)), view.sort)
 
 
