@@ -216,8 +216,29 @@ class Surroundings:
         target = self.targets.get((body["ResourceId"], body["ScalableDimension"]))
         if target is None:
             refuse("ObjectNotFoundException", "No scalable target registered", "PutScalingPolicy")
-        target["policies"][body["PolicyName"]] = body["TargetTrackingScalingPolicyConfiguration"]
+        tracking = body["TargetTrackingScalingPolicyConfiguration"]
+        others = [p for name, p in target["policies"].items() if name != body["PolicyName"]]
+        if any(_metric(p) == _metric(tracking) for p in others):
+            message = "Only one TargetTrackingScaling policy for a given metric specification is allowed."
+            refuse("ValidationException", message, "PutScalingPolicy")
+        target["policies"][body["PolicyName"]] = tracking
         return {"PolicyARN": "arn"}
+
+    def _DeleteScalingPolicy(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        target = self.targets.get((body["ResourceId"], body["ScalableDimension"]), {"policies": {}})
+        if target["policies"].pop(body["PolicyName"], None) is None:
+            refuse("ObjectNotFoundException", "No scaling policy found", "DeleteScalingPolicy")
+        return {}
+
+    def _DescribeScheduledActions(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "ScheduledActions": [
+                {"ScheduledActionName": name, "ResourceId": r, "ScalableDimension": d}
+                for (r, d), t in self.targets.items()
+                for name in t.get("scheduled", ())
+                if r == body["ResourceId"]
+            ]
+        }
 
     def _DeregisterScalableTarget(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if self.targets.pop((body["ResourceId"], body["ScalableDimension"]), None) is None:
@@ -239,10 +260,17 @@ class Surroundings:
         }
 
     def _DescribeScalingPolicies(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        target = self.targets.get((body["ResourceId"], body["ScalableDimension"]), {"policies": {}})
         return {
             "ScalingPolicies": [
-                {"PolicyName": n, "TargetTrackingScalingPolicyConfiguration": c} for n, c in target["policies"].items()
+                {
+                    "PolicyName": n,
+                    "ResourceId": r,
+                    "ScalableDimension": d,
+                    "TargetTrackingScalingPolicyConfiguration": c,
+                }
+                for (r, d), t in self.targets.items()
+                if r == body["ResourceId"] and body.get("ScalableDimension", d) == d
+                for n, c in t["policies"].items()
             ]
         }
 
@@ -251,3 +279,9 @@ class Surroundings:
         if name not in self.keys:
             refuse("NotFoundException", f"Alias {name} is not found.", "DescribeKey")
         return {"KeyMetadata": {"Arn": self._key_arn(name), "KeyId": name, "KeyState": self.keys[name]}}
+
+
+def _metric(tracking: Mapping[str, Any]) -> Any:
+    """The predefined metric; None of a policy that tracks another, which AWS does not compare."""
+    metric = (tracking.get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType")
+    return metric or id(tracking)

@@ -21,7 +21,7 @@ from penstock.aws import dynamodb
 from penstock.aws.dynamodb import Insights, KmsKey, ScalingTarget
 from penstock.aws.errors import trouble
 from penstock.dynamo.kind import NAME, DynamoTables
-from penstock.dynamo.requests import POLICY_NAME
+from penstock.dynamo.requests import scaling_targets
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import timestamp
@@ -168,23 +168,23 @@ class Operator:
             tags={t["Key"]: t["Value"] for t in self.aws._ListTagsOfResource(arn)["Tags"]},
             policy=table.policy,
             insights=Insights(dict(table.insights)),
-            scaling=tuple(self._targets()),
+            scaling=self._targets(),
             kms=kms,
             final_backup=dynamodb.backup(backup) if backup else None,
             final_backup_read=True,
         )
 
-    def _targets(self) -> Iterator[ScalingTarget]:
-        for (resource, dimension), target in self.aws.targets.items():
-            policy, tracking = next(iter(target["policies"].items()), ("", {}))
-            yield ScalingTarget(
-                resource,
-                dimension,
-                target["MinCapacity"],
-                target["MaxCapacity"],
-                policy,
-                tracking.get("TargetValue", 0),
-            )
+    def _targets(self) -> tuple[ScalingTarget, ...]:
+        base = f"table/{self.spec.table_name or self.body['metadata']['name']}"
+        resources = {r for r, _ in self.aws.targets if r == base or r.startswith(f"{base}/index/")}
+        targets = self.aws._DescribeScalableTargets({"ResourceIds": resources})["ScalableTargets"]
+        policies = [
+            p for r in resources for p in self.aws._DescribeScalingPolicies({"ResourceId": r})["ScalingPolicies"]
+        ]
+        actions = [
+            a for r in resources for a in self.aws._DescribeScheduledActions({"ResourceId": r})["ScheduledActions"]
+        ]
+        return dynamodb.scaling_targets(targets, policies, actions)
 
     def look(self) -> tuple[Desired, Observed, Plan]:
         """One plan, with everything that must hold of it."""
@@ -278,6 +278,14 @@ class Operator:
             ),
         }
 
+    def converge_or_stand(self, passes: int = 6) -> Plan:
+        """Passes until nothing more is done, though something may be refused."""
+        for _ in range(passes):
+            plan, _ = self.one_pass()
+            self.aws.advance(30)
+        assert not plan.runnable
+        return plan
+
     def converge(self, hours: float = 6) -> Plan:
         """Passes until nothing is left to do. Fails when that takes longer than so many hours of the model's time."""
         end = self.aws.clock() + timedelta(hours=hours)
@@ -354,7 +362,10 @@ def assert_managed(step: Step, desired: Desired) -> None:
             named = {i.name for i in indexes if i.contributor_insights is not None}
             named |= {""} if spec.contributor_insights is not None else set()
             assert body.get("IndexName", "") in named
-        case "RegisterScalableTarget" | "PutScalingPolicy" | "DeregisterScalableTarget":
+        case "RegisterScalableTarget" | "PutScalingPolicy":
+            named = {(key[0], key[1]) for key in scaling_targets(desired)}
+            assert (body["ResourceId"], body["ScalableDimension"]) in named
+        case "DeleteScalingPolicy" | "DeregisterScalableTarget":
             assert spec.capacity is not None
         case "TagResource":
             assert {t["Key"] for t in body["Tags"]} <= {*(spec.tags or ()), meta.OWNER_TAG}
@@ -465,7 +476,8 @@ def _capacity_pairs(aws: Aws, spec: DynamoTableSpec, table: Table) -> Iterator[t
             continue
         for number, (direction, throughput) in enumerate((("Read", capacity.read), ("Write", capacity.write))):
             if throughput.min is not None:
-                target = {"TargetValue": float(throughput.target_utilization or 70)}
+                unnamed = spec.adopt and throughput.target_utilization is None
+                target = {"TargetValue": None if unnamed else float(throughput.target_utilization or 70)}
                 scaled[resource, f"dynamodb:{scope}:{direction}CapacityUnits"] = throughput.min, throughput.max, target
             else:
                 yield f"{direction} units of {resource}", have.units[number], throughput.units
@@ -473,9 +485,23 @@ def _capacity_pairs(aws: Aws, spec: DynamoTableSpec, table: Table) -> Iterator[t
         key: (
             t["MinCapacity"],
             t["MaxCapacity"],
-            {"TargetValue": t["policies"].get(POLICY_NAME, {}).get("TargetValue")},
+            {"TargetValue": _tracked(key[1], t["policies"])},
         )
         for key, t in aws.targets.items()
         if f"{key[0]}/".startswith(f"table/{table.name}/")
     }
+    if spec.adopt:
+        # What an adopting manifest does not name is as it was.
+        have_scaled = {key: one for key, one in have_scaled.items() if key in scaled}
+        named = {key for key, (_, _, tracking) in scaled.items() if tracking["TargetValue"] is not None}
+        have_scaled = {k: one if k in named else (*one[:2], scaled[k][2]) for k, one in have_scaled.items()}
     yield "autoscaling", have_scaled, scaled
+
+
+def _tracked(dimension: str, policies: Mapping[str, Any]) -> Any:
+    """The target of the policy that tracks the dimension's utilisation, whatever its name."""
+    metric = f"DynamoDB{'Read' if 'Read' in dimension else 'Write'}CapacityUtilization"
+    tracking = [
+        p for p in policies.values() if p.get("PredefinedMetricSpecification") == {"PredefinedMetricType": metric}
+    ]
+    return tracking[0]["TargetValue"] if tracking else None

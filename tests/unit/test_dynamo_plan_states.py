@@ -20,6 +20,7 @@ from penstock.aws.dynamodb import (
     Insights,
     KeySchema,
     KmsKey,
+    ScalingPolicy,
     ScalingTarget,
     TimeToLive,
     Units,
@@ -45,12 +46,13 @@ def assert_as_desired(operator: Operator) -> None:
     assert differences(operator.aws, spec, operator.table, operator.owner) == []
 
 
+READ, CONSOLE = "dynamodb:table:ReadCapacityUnits", "DynamoDBReadCapacityUtilization:table/orders"
 STATES = ["CREATING", "ACTIVE", "UPDATING", "DELETING", "ARCHIVED", "ARCHIVING", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"]
 NUMBERS = st.builds(Units, st.integers(0, 50), st.integers(0, 50))
 SEEN_INDEX = st.builds(
     SeenIndex,
     name=st.sampled_from(["ix-a", "ix-b", "ix-c", "ix-z"]),
-    key=st.sampled_from([KeySchema("a0"), KeySchema("a1", "pk"), KeySchema("pk", "a0")]),
+    key=st.sampled_from([KeySchema(("a0",)), KeySchema(("a1",), ("pk",)), KeySchema(("pk", "a1"), ("a0",))]),
     projection=st.sampled_from(["ALL", "KEYS_ONLY", "INCLUDE"]),
     attributes=st.sampled_from([frozenset(), frozenset(["n1"])]),
     status=st.sampled_from(["ACTIVE", "ACTIVE", "CREATING", "DELETING", "UPDATING"]),
@@ -66,7 +68,7 @@ SEEN_TABLE = st.builds(
     id=st.sampled_from(["", "id-1"]),
     status=st.sampled_from([*STATES, "ACTIVE", "UPDATING"]),
     created_at=st.sampled_from([None, NOON]),
-    key=st.sampled_from([KeySchema("pk", "sk"), KeySchema("pk", "sk"), KeySchema("pk")]),
+    key=st.sampled_from([KeySchema(("pk",), ("sk",)), KeySchema(("pk",), ("sk",)), KeySchema(("pk",))]),
     types=st.sampled_from([{"pk": "S", "sk": "N", "a0": "S"}, {"pk": "S", "sk": "N"}, {"pk": "N", "sk": "N"}]),
     billing=st.sampled_from(["PAY_PER_REQUEST", "PROVISIONED"]),
     units=NUMBERS,
@@ -116,7 +118,24 @@ SEEN = st.builds(
         ),
     ),
     scaling=st.sampled_from(
-        [None, (), (ScalingTarget("table/orders", "dynamodb:table:ReadCapacityUnits", 1, 9, "theirs", 50.0),)]
+        [
+            None,
+            (),
+            (ScalingTarget("table/orders", READ, 1, 9, (ScalingPolicy("theirs", "", {"TargetValue": 50.0}),)),),
+            (
+                ScalingTarget(
+                    "table/orders",
+                    READ,
+                    1,
+                    9,
+                    (
+                        ScalingPolicy("alarm"),
+                        ScalingPolicy(CONSOLE, "DynamoDBReadCapacityUtilization", {"TargetValue": 50.0}),
+                    ),
+                    ("night",),
+                ),
+            ),
+        ]
     ),
     kms=st.one_of(
         st.none(),

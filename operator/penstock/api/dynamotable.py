@@ -63,6 +63,9 @@ class TableClass(StrEnum):
     STANDARD_INFREQUENT_ACCESS = "StandardInfrequentAccess"
 
 
+DEFAULT_TARGET: Final = 70
+"""Percent of the units in use that autoscaling aims at where the spec does not say: what the AWS console proposes."""
+
 ResourceName = Annotated[StrictStr, Field(max_length=255), dynamotable_rules.NAME]
 AttributeName = Annotated[StrictStr, Field(max_length=255), Says("self != ''", bool, "must not be empty")]
 Units = Annotated[StrictInt, dynamotable_rules.UNITS]
@@ -102,7 +105,8 @@ class Throughput(ApiModel):
         Annotated[StrictInt, between(20, 90, "must be from 20 to 90 percent, as Application Auto Scaling allows")]
         | None
     ) = None
-    """Percent of the units in use that autoscaling aims at, 20 to 90; 70 when absent."""
+    """Percent of the units in use that autoscaling aims at, 20 to 90. Absent: 70, except that an adopted table's policy
+    keeps its own."""
 
     @property
     def autoscaled(self) -> bool:
@@ -117,7 +121,7 @@ class Throughput(ApiModel):
     @property
     def target(self) -> int:
         """The utilisation to aim at, in percent."""
-        return self.target_utilization or 70
+        return self.target_utilization or DEFAULT_TARGET
 
     def floor(self, units: int | None) -> int:
         """The units that hibernation leaves. units: what it says itself. Never more than there are outside of it."""

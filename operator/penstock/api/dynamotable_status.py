@@ -56,6 +56,8 @@ class Managed(StatusModel):
     """Names of global indexes."""
     tags: tuple[str, ...] = ()
     """Keys of tags."""
+    scaling: tuple[str, ...] = ()
+    """Scalable targets: resource id and dimension of each."""
 
 
 class Restore(StatusModel):
@@ -105,7 +107,7 @@ class DynamoTableStatus(StatusModel):
     observed: dict[str, Any] | None = None
     """What AWS chose where the spec does not say: free-form, for people and tools."""
     managed: Managed | None = None
-    """What the operator may remove: indexes and tags that came from the spec."""
+    """What the operator may remove: indexes, tags and autoscaling that came from the spec."""
     restore: Restore | None = None
     """The restore that made this table."""
     hibernation: HibernationStatus | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,19 @@ PROVISIONED = "PROVISIONED"
 
 @dataclass(frozen=True)
 class KeySchema:
-    """Names of the partition and the sort attribute; the sort attribute is '' when there is none."""
+    """Names of the partition and of the sort attributes, each in AWS's order. A global index may have up to four of each."""
 
-    partition: str
-    sort: str = ""
+    partition: tuple[str, ...]
+    sort: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.partition, *self.sort)
+
+    @property
+    def several(self) -> bool:
+        """Whether a part of the key has several attributes, which Penstock does not support yet."""
+        return len(self.partition) > 1 or len(self.sort) > 1
 
 
 @dataclass(frozen=True)
@@ -112,15 +121,54 @@ class Backup:
 
 
 @dataclass(frozen=True)
+class ScalingPolicy:
+    """A scaling policy. metric: the predefined metric that it tracks, or empty. tracking: its configuration as AWS tells it."""
+
+    name: str
+    metric: str = ""
+    tracking: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> float:
+        """Percent."""
+        return float(self.tracking.get("TargetValue") or 0)
+
+
+@dataclass(frozen=True)
 class ScalingTarget:
-    """A scalable target of Application Auto Scaling and its target-tracking policy. target: percent, 0 without a policy."""
+    """A scalable target of Application Auto Scaling, with all its policies and the names of its scheduled actions."""
 
     resource: str
     dimension: str
     minimum: int
     maximum: int
-    policy: str = ""
-    target: float = 0
+    policies: tuple[ScalingPolicy, ...] = ()
+    scheduled: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.resource, self.dimension
+
+    @property
+    def metric(self) -> str:
+        """The predefined metric of the dimension's utilisation."""
+        return utilisation(self.dimension)
+
+    @property
+    def tracking(self) -> ScalingPolicy | None:
+        """The policy that tracks the utilisation. AWS allows one of a metric; of more, the first by name."""
+        return min((p for p in self.policies if p.metric == self.metric), key=lambda p: p.name, default=None)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What moves the capacity beside that policy: other policies, and scheduled actions."""
+        policies = [f"scaling policy {p.name}" for p in self.policies if p is not self.tracking]
+        return (*sorted(policies), *(f"scheduled action {name}" for name in sorted(self.scheduled)))
+
+
+def utilisation(dimension: str) -> str:
+    """The predefined metric that a target-tracking policy of the dimension follows."""
+    return f"DynamoDB{'Read' if 'Read' in dimension else 'Write'}CapacityUtilization"
 
 
 @dataclass(frozen=True)
@@ -198,6 +246,34 @@ def continuous_backups(description: Mapping[str, Any]) -> ContinuousBackups:
     )
 
 
+def scaling_targets(
+    targets: Sequence[Mapping[str, Any]], policies: Sequence[Mapping[str, Any]], scheduled: Sequence[Mapping[str, Any]]
+) -> tuple[ScalingTarget, ...]:
+    """ScalableTargets with the ScalingPolicies and ScheduledActions of the same resources."""
+
+    def of(entries: Sequence[Mapping[str, Any]], target: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        key = target["ResourceId"], target["ScalableDimension"]
+        return [e for e in entries if (e.get("ResourceId"), e.get("ScalableDimension")) == key]
+
+    return tuple(
+        ScalingTarget(
+            str(target["ResourceId"]),
+            str(target["ScalableDimension"]),
+            int(target["MinCapacity"]),
+            int(target["MaxCapacity"]),
+            tuple(_scaling_policy(p) for p in of(policies, target)),
+            tuple(str(s["ScheduledActionName"]) for s in of(scheduled, target)),
+        )
+        for target in targets
+    )
+
+
+def _scaling_policy(description: Mapping[str, Any]) -> ScalingPolicy:
+    tracking = description.get("TargetTrackingScalingPolicyConfiguration") or {}
+    metric = (tracking.get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType")
+    return ScalingPolicy(str(description["PolicyName"]), str(metric or ""), tracking)
+
+
 def backup(details: Mapping[str, Any]) -> Backup:
     """BackupDetails or a BackupSummary."""
     return Backup(
@@ -226,8 +302,10 @@ def _index(description: Mapping[str, Any]) -> Index:
 
 
 def _key(schema: Any) -> KeySchema:
-    roles = {entry["KeyType"]: entry["AttributeName"] for entry in schema}
-    return KeySchema(roles.get("HASH", ""), roles.get("RANGE", ""))
+    def named(role: str) -> tuple[str, ...]:
+        return tuple(entry["AttributeName"] for entry in schema if entry["KeyType"] == role)
+
+    return KeySchema(named("HASH"), named("RANGE"))
 
 
 def _units(throughput: Mapping[str, Any]) -> Units:

@@ -26,6 +26,7 @@ _LOOK_AGAIN: dict[str, tuple[str, ...]] = {
     "RestoreTableToPointInTime": ("TableAlreadyExistsException", "ResourceInUseException"),
     "DeleteTable": ("ResourceNotFoundException", "TableNotFoundException"),
     "DeregisterScalableTarget": ("ObjectNotFoundException",),
+    "DeleteScalingPolicy": ("ObjectNotFoundException",),
     "DeleteResourcePolicy": ("PolicyNotFoundException", "ResourceNotFoundException"),
 }
 _MAKES = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
@@ -83,7 +84,8 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, a
             memory.put("backups", dynamodb.ContinuousBackups(enabled=False), now)
             memory.put("policy", step.parameters.get("ResourcePolicy", ""), now)
             memory.put("insights", Insights(), now)
-            memory.put("scaling", (), now)
+            # Scalable targets outlive their table: those of an earlier one of this name may still be there.
+            memory.drop("scaling")
         case "DeleteTable":
             memory.drop("table")
             memory.must_look = True

@@ -9,8 +9,8 @@ from typing import Any
 
 from penstock.api.conditions import Reason
 from penstock.api.dynamotable import CapacityMode, GlobalIndex, Throughput
-from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, Index, KmsKey, Table, Units
-from penstock.dynamo import requests
+from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, Index, KeySchema, KmsKey, Table, Units
+from penstock.dynamo import requests, scaling
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Effect, Refusal, Step, Wait, When, consent_hash, consents
 
@@ -29,9 +29,10 @@ class Updates:
 def updates(desired: Desired, observed: Observed, table: Table) -> Updates:
     """All differences that UpdateTable mends. Cheap and protective ones first, indexes last because they take longest."""
     found = Updates()
+    moved = scaling.moved(desired, observed)
     found.steps += [
         *_protection(desired, table),
-        *_capacity(desired, table),
+        *_capacity(desired, table, moved, found.refusals),
         *_caps(desired, table),
         *_warm(desired, table),
         *_encryption(desired, observed.kms, table),
@@ -42,12 +43,24 @@ def updates(desired: Desired, observed: Observed, table: Table) -> Updates:
     return found
 
 
+def unserved(desired: Desired, table: Table) -> list[str]:
+    """Global indexes of the spec whose queries fail or answer otherwise: missing, still being filled, or of another shape."""
+    have = {index.name: index for index in table.indexes}
+    return [
+        wanted.name
+        for wanted in desired.spec.global_indexes or ()
+        if wanted.name not in have
+        or have[wanted.name].status in ("CREATING", "DELETING")
+        or _differs(wanted, have[wanted.name], table)
+    ]
+
+
 def foreign_indexes(desired: Desired, table: Table) -> list[str]:
     """Indexes that neither the spec nor, at any time, this object asked for. They are left alone and told."""
     if desired.spec.global_indexes is None:
         return []
     wanted = {i.name for i in desired.spec.global_indexes}
-    return [i.name for i in table.indexes if i.name not in wanted and i.name not in _managed(desired)]
+    return [i.name for i in table.indexes if i.name not in wanted and not _once_named(desired, i)]
 
 
 def _update(table: Table, change: dict[str, Any], summary: str, **more: Any) -> Step:
@@ -68,11 +81,14 @@ def _protection(desired: Desired, table: Table) -> list[Step]:
     return [_update(table, {"DeletionProtectionEnabled": wanted}, f"turn deletion protection {words[1]}", drift=drift)]
 
 
-def _capacity(desired: Desired, table: Table) -> list[Step]:
+_Moved = frozenset[tuple[str, str]]
+
+
+def _capacity(desired: Desired, table: Table, moved: _Moved, refusals: list[Refusal]) -> list[Step]:
     capacity = desired.spec.capacity
     if capacity is None:
         # The mode and the table's own units are not managed; what the spec says of an index is.
-        return _units(desired, table) if table.billing == PROVISIONED else []
+        return _units(desired, table, moved, refusals) if table.billing == PROVISIONED else []
     if capacity.mode is CapacityMode.ON_DEMAND:
         if table.billing == ON_DEMAND:
             return []
@@ -82,15 +98,17 @@ def _capacity(desired: Desired, table: Table) -> list[Step]:
         drift = _drift(desired, "Capacity mode", "OnDemand", "Provisioned")
         body = requests.switch_to_provisioned(desired, table)
         return [_update(table, body, "switch capacity to Provisioned", drift=drift)]
-    return _units(desired, table)
+    return _units(desired, table, moved, refusals)
 
 
-def _units(desired: Desired, table: Table) -> list[Step]:
+def _units(desired: Desired, table: Table, moved: _Moved, refusals: list[Refusal]) -> list[Step]:
     """Provisioned units of the table and its indexes in one request, since AWS takes them so and counts it as one change."""
     capacity = desired.spec.capacity
     body: dict[str, Any] = {}
     words: list[str] = []
-    wanted = _wanted_units(table.units, capacity.read, capacity.write) if capacity else table.units
+    named = _wanted_units(table.units, capacity.read, capacity.write) if capacity else table.units
+    wanted = scaling.unmoved(table.units, named, table.name, "", moved)
+    refusals += _clashes(f"table {table.name}", table.units, named, wanted)
     if wanted != table.units:
         body["ProvisionedThroughput"] = _throughput(wanted)
         words.append(_units_words("table", table.units, wanted))
@@ -99,7 +117,9 @@ def _units(desired: Desired, table: Table) -> list[Step]:
         have = table.index(index.name)
         if have is None or have.status != "ACTIVE" or index.capacity is None:
             continue
-        wanted = _wanted_units(have.units, index.capacity.read, index.capacity.write)
+        named = _wanted_units(have.units, index.capacity.read, index.capacity.write)
+        wanted = scaling.unmoved(have.units, named, table.name, index.name, moved)
+        refusals += _clashes(f"index {index.name}", have.units, named, wanted)
         if wanted != have.units:
             changed.append({"Update": {"IndexName": index.name, "ProvisionedThroughput": _throughput(wanted)}})
             words.append(_units_words(f"index {index.name}", have.units, wanted))
@@ -123,6 +143,12 @@ def _wanted_units(have: Units, read: Throughput | None, write: Throughput | None
         return units if throughput is None or throughput.autoscaled or throughput.units is None else throughput.units
 
     return Units(one(have.read, read), one(have.write, write))
+
+
+def _clashes(what: str, have: Units, named: Units, wanted: Units) -> list[Refusal]:
+    """What the spec names and somebody else's autoscaling keeps from being set."""
+    pairs = (("Read", have.read, named.read, wanted.read), ("Write", have.write, named.write, wanted.write))
+    return [scaling.clash(what, direction, now, name) for direction, now, name, want in pairs if name != want]
 
 
 def _units_words(what: str, have: Units, wanted: Units) -> str:
@@ -268,9 +294,7 @@ def _indexes(desired: Desired, table: Table, found: Updates) -> None:
         return
     provisioned = table.billing == PROVISIONED
     names = {i.name for i in wanted}
-    removals = [
-        i for i in table.indexes if i.name not in names and i.name in _managed(desired) and i.status == "ACTIVE"
-    ]
+    removals = [i for i in table.indexes if i.name not in names and _once_named(desired, i) and i.status == "ACTIVE"]
     found.steps += [
         _index_step(table, {"Delete": {"IndexName": i.name}}, f"delete index {i.name}", effect=Effect.DESTROY)
         for i in removals
@@ -279,7 +303,7 @@ def _indexes(desired: Desired, table: Table, found: Updates) -> None:
     replacements: list[Step] = []
     for index in wanted:
         have = table.index(index.name)
-        clash = _clash(desired, index, table)
+        clash = _clash(desired, index, table) or _several(index, table)
         if clash is not None:
             # Before anything is deleted for a replacement that AWS would then refuse to make.
             found.refusals.append(clash)
@@ -302,11 +326,7 @@ def _clash(desired: Desired, index: GlobalIndex, table: Table) -> Refusal | None
     for foreign in (table.index(name) for name in foreign_indexes(desired, table)):
         for attribute in (a for a in (index.partition, index.sort) if a is not None):
             kind = table.types.get(attribute.name, "")
-            if (
-                foreign is not None
-                and attribute.name in (foreign.key.partition, foreign.key.sort)
-                and kind != requests.TYPES[attribute.type]
-            ):
+            if foreign is not None and attribute.name in foreign.key.names and kind != requests.TYPES[attribute.type]:
                 return Refusal(
                     Reason.INVALID,
                     f"Index {index.name} cannot have {attribute.name} as {attribute.type}: index {foreign.name}, which is not in the spec, "
@@ -315,17 +335,32 @@ def _clash(desired: Desired, index: GlobalIndex, table: Table) -> Refusal | None
     return None
 
 
+def _several(index: GlobalIndex, table: Table) -> Refusal | None:
+    """AWS allows up to four attributes in each part of an index's key; the spec can name one."""
+    have = table.index(index.name)
+    if have is None or not have.key.several:
+        return None
+    return Refusal(
+        Reason.INVALID,
+        f"Index {index.name} has a key of several attributes ({key_words(have.key, table.types)}), which Penstock does not support yet. "
+        "Take it out of spec.globalIndexes, which leaves the index alone, or give spec.globalIndexes another name for a new index.",
+    )
+
+
+def key_words(key: KeySchema, types: Mapping[str, str]) -> str:
+    """A key for people: its attributes with their types, the partition's and the sort's apart."""
+    parts = [", ".join(f"{n} ({types.get(n, '?')})" for n in part) for part in (key.partition, key.sort) if part]
+    return ("; " if key.several else " + ").join(parts)
+
+
 def _replacement(table: Table, index: GlobalIndex, have: Index) -> Step:
     types = requests.types_of(iter(a for a in (index.partition, index.sort) if a))
     differ = {name for name, kind in types.items() if table.types.get(name, kind) != kind}
-    before = _words(
-        (have.key.partition, have.key.sort), table.types, differ, f"{have.projection}{_list(sorted(have.attributes))}"
-    )
+    before = _words(have.key.names, table.types, differ, f"{have.projection}{_list(sorted(have.attributes))}")
     projection = f"{requests.aws_word(index.projection.type)}{_list(sorted(index.projection.attributes))}"
     change = f"{before} to {_words(tuple(types), types, differ, projection)}"
     summary = f"replace index {index.name}: {change}; queries of it fail until it is filled again"
-    names = [n for n in (have.key.partition, have.key.sort) if n]
-    old = [[n, table.types.get(n)] for n in names] + [[have.projection, *sorted(have.attributes)]]
+    old = [[n, table.types.get(n)] for n in have.key.names] + [[have.projection, *sorted(have.attributes)]]
     new = [*types.items(), requests.projection(index.projection)]
     return _index_step(
         table,
@@ -368,16 +403,13 @@ def _differs(index: GlobalIndex, have: Index, table: Table) -> bool:
 
 def _used_types(table: Table) -> dict[str, str]:
     """AWS refuses definitions of attributes that no key uses, so those of a deleted index must not be sent along."""
-    used = {
-        name
-        for key in (table.key, *(i.key for i in (*table.indexes, *table.local_indexes)))
-        for name in (key.partition, key.sort)
-    }
+    used = {name for key in (table.key, *(i.key for i in (*table.indexes, *table.local_indexes))) for name in key.names}
     return {name: kind for name, kind in table.types.items() if name in used}
 
 
-def _managed(desired: Desired) -> tuple[str, ...]:
-    return desired.status.managed.indexes if desired.status.managed else ()
+def _once_named(desired: Desired, index: Index) -> bool:
+    """Whether the spec ever named the index. One with a key that no spec can name is somebody else's under its name."""
+    return desired.status.managed is not None and index.name in desired.status.managed.indexes and not index.key.several
 
 
 def _words(names: tuple[str, ...], types: Mapping[str, str], differ: Collection[str], projection: str) -> str:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG, TAG_PREFIX
-from penstock.aws.dynamodb import PROVISIONED, ContinuousBackups, Insights, ScalingTarget, Table, TimeToLive
-from penstock.dynamo import requests
+from penstock.aws.dynamodb import PROVISIONED, ContinuousBackups, Insights, Table, TimeToLive
+from penstock.dynamo import requests, scaling
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Step, Wait
 
@@ -28,7 +28,7 @@ def steps(desired: Desired, observed: Observed, table: Table) -> list[Step]:
     ]
     # Autoscaling is for provisioned tables; the switch goes first.
     if table.billing == PROVISIONED or observed.scaling:
-        found += _scaling(desired, observed.scaling, table)
+        found += scaling.steps(desired, observed.scaling, table)
     return found
 
 
@@ -58,14 +58,9 @@ def after_creation(desired: Desired) -> list[Step]:
         *_recovery(desired, off, desired.table_name),
         *_ttl(desired, TimeToLive("DISABLED"), desired.table_name),
         *_insights(desired, Insights(), blank),
-        *_scaling(desired, (), blank),
+        *scaling.steps(desired, (), blank),
     ]
     return found
-
-
-def descaling(observed: Observed) -> list[Step]:
-    """Scalable targets outlive their table in AWS, so they are deregistered before it goes."""
-    return [_deregister(target) for target in observed.scaling or ()]
 
 
 def foreign_tags(desired: Desired, observed: Observed) -> list[str]:
@@ -226,70 +221,3 @@ def _wanted_insights(desired: Desired) -> dict[str, bool]:
     found = {"": desired.spec.contributor_insights}
     found |= {index.name: index.contributor_insights for index in desired.spec.global_indexes or ()}
     return {name: enabled for name, enabled in found.items() if enabled is not None}
-
-
-def _scaling(desired: Desired, have: tuple[ScalingTarget, ...] | None, table: Table) -> list[Step]:
-    if have is None or desired.spec.capacity is None:
-        return []
-    wanted = requests.scaling_targets(desired)
-    known = {(t.resource, t.dimension): t for t in have}
-    found = []
-    for key, target in wanted.items():
-        if (
-            "/index/" in target.resource
-            and table.status != "CREATING"
-            and table.index(target.resource.rsplit("/", 1)[1]) is None
-        ):
-            continue
-        before = known.get(key)
-        what = f"{target.resource} {target.dimension.split(':')[-1]}"
-        if before is None or (before.minimum, before.maximum) != (target.minimum, target.maximum):
-            drift = _drift(
-                desired,
-                f"Autoscaling of {what}",
-                f"{before.minimum}–{before.maximum}" if before else "off",
-                f"{target.minimum}–{target.maximum}",
-            )
-            found.append(
-                Step(
-                    "application-autoscaling",
-                    "RegisterScalableTarget",
-                    {
-                        "ServiceNamespace": "dynamodb",
-                        "ResourceId": target.resource,
-                        "ScalableDimension": target.dimension,
-                        "MinCapacity": target.minimum,
-                        "MaxCapacity": target.maximum,
-                    },
-                    f"autoscale {what} between {target.minimum} and {target.maximum}",
-                    facet="scaling",
-                    drift=drift,
-                )
-            )
-        if before is None or before.policy != target.policy or before.target != target.target:
-            found.append(
-                Step(
-                    "application-autoscaling",
-                    "PutScalingPolicy",
-                    requests.scaling_policy(target),
-                    f"track {target.target:g} % utilisation of {what}",
-                    facet="scaling",
-                    drift=_drift(
-                        desired, f"Target utilisation of {what}", f"{before.target:g} %", f"{target.target:g} %"
-                    )
-                    if before is not None
-                    else "",
-                )
-            )
-    found += [_deregister(target) for key, target in known.items() if key not in wanted]
-    return found
-
-
-def _deregister(target: ScalingTarget) -> Step:
-    return Step(
-        "application-autoscaling",
-        "DeregisterScalableTarget",
-        {"ServiceNamespace": "dynamodb", "ResourceId": target.resource, "ScalableDimension": target.dimension},
-        f"stop autoscaling of {target.resource} {target.dimension.split(':')[-1]}",
-        facet="scaling",
-    )

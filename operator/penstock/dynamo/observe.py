@@ -20,7 +20,7 @@ from penstock.aws import dynamodb
 from penstock.aws.account import Account
 from penstock.aws.dynamodb import PROVISIONED, Insights, KmsKey, ScalingTarget, Table
 from penstock.aws.errors import UNSUPPORTED
-from penstock.dynamo import ownership
+from penstock.dynamo import ownership, requests, scaling
 from penstock.dynamo.memory import MISSING, Memory
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.errors import Meaning, Trouble
@@ -44,6 +44,8 @@ _SAME_PASS = 0.4
 _KMS_TTL = 300.0
 # Seconds within which DescribeTable shows a table that was made.
 _APPEARS = 20.0
+# Of a facet also what AWS answers for a table that is gone; ListTagsOfResource then says AccessDeniedException.
+_PERHAPS_GONE = (Meaning.DENIED, Meaning.MISSING)
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
 _MISSES = 3
 
@@ -64,6 +66,8 @@ class Observer:
         if look.fresh:
             memory.clear()
             memory.must_look = True
+            if desired.spec.encryption is not None:
+                self._keys.pop((desired.region, desired.spec.encryption.kms_key or ""), None)
         if desired.generation != memory.generation:
             # An edit may mend what AWS refused.
             memory.held.clear()
@@ -75,15 +79,23 @@ class Observer:
         table: Table | None = await self._table(desired, memory, look, now)
         memory.note_state(table, self.clock())
         partial = False
-        unread: list[Trouble] = []
+        unread: list[tuple[str, str]] = []
         if table is not None:
             for facet, read in self._wanted(desired, memory, table, look).items():
                 try:
                     partial |= not await self._facet(desired, memory, facet, read, look)
                 except Trouble as trouble:
+                    if trouble.meaning in _PERHAPS_GONE:
+                        memory.expire("table")
+                        table = await self._table(desired, memory, look, now)
+                        if table is None:
+                            break
                     if not self._dispensable(desired, memory, facet, trouble):
                         raise
-                    unread.append(trouble)
+                    unread.append((trouble.reason, trouble.sentence))
+                if memory.get(facet) is None and facet in _named(desired):
+                    sentence = f"{_named(desired)[facet]} cannot be set: this AWS endpoint does not have it."
+                    unread.append((Reason.REFUSED, sentence))
         memory.put("partial", partial, self._time())
         return Observed(
             table=table,
@@ -99,7 +111,7 @@ class Observer:
             since=memory.since,
             held=dict(memory.held),
             partial=partial,
-            unread=tuple((trouble.reason, trouble.sentence) for trouble in unread),
+            unread=tuple(unread),
         )
 
     @staticmethod
@@ -108,10 +120,10 @@ class Observer:
         decisive = facet == "tags" and not ownership.knows(desired, Observed(table=_known(memory, "table")))
         if desired.absent or decisive:
             return False
-        if trouble.meaning is Meaning.UNAVAILABLE:
+        if trouble.meaning in (Meaning.UNAVAILABLE, Meaning.THROTTLED):
             memory.misses[facet] = memory.misses.get(facet, 0) + 1
             return memory.misses[facet] >= _MISSES
-        return trouble.meaning is Meaning.DENIED and trouble.reason == Reason.ACCESS_DENIED
+        return trouble.reason not in (Reason.CREDENTIALS_MISSING, Reason.CREDENTIALS_EXPIRED)
 
     def _may_assume(self, desired: Desired, memory: Memory) -> bool:
         """A table that no status names, and that is not to be adopted, is not looked for: CreateTable tells if it exists, atomically."""
@@ -160,8 +172,8 @@ class Observer:
             found["tags"] = lambda: self._tags(desired, table)
         if desired.absent:
             found["tags"] = lambda: self._tags(desired, table)
-            if table.billing == PROVISIONED:
-                found["scaling"] = lambda: self._scaling(desired)
+            if table.billing == PROVISIONED or (desired.status.managed and desired.status.managed.scaling):
+                found["scaling"] = lambda: self._scaling(desired, table)
             if spec.deletion_policy is DeletionPolicy.SNAPSHOT:
                 found["final_backup"] = lambda: self._final_backup(desired, memory)
             return found
@@ -179,10 +191,11 @@ class Observer:
         if spec.contributor_insights is not None or watched:
             names = [*([""] if spec.contributor_insights is not None else []), *watched]
             found["insights"] = lambda: self._insights(desired, names)
-        if spec.capacity_mode is CapacityMode.PROVISIONED or (
-            spec.capacity is not None and table.billing == PROVISIONED
-        ):
-            found["scaling"] = lambda: self._scaling(desired)
+        # Also what is left of autoscaling that the spec once named.
+        left = desired.status.managed is not None and bool(desired.status.managed.scaling)
+        capacities = spec.capacity is not None or bool(spec.index_capacities())
+        if left or spec.capacity_mode is CapacityMode.PROVISIONED or (capacities and table.billing == PROVISIONED):
+            found["scaling"] = lambda: self._scaling(desired, table)
         return found
 
     async def _facet(
@@ -257,37 +270,39 @@ class Observer:
                 statuses[name] = "DISABLED"
         return Insights(statuses)
 
-    async def _scaling(self, desired: Desired) -> tuple[ScalingTarget, ...]:
-        base = f"table/{desired.table_name}"
-        resources = [base, *(f"{base}/index/{i.name}" for i in desired.spec.global_indexes or ())]
-        answer = await self.account.call(
-            "application-autoscaling",
-            "DescribeScalableTargets",
-            {"ServiceNamespace": "dynamodb", "ResourceIds": resources},
-            region=desired.region,
+    async def _scaling(self, desired: Desired, table: Table) -> tuple[ScalingTarget, ...]:
+        where = {"ServiceNamespace": "dynamodb"}
+        resources = scaling.resources(desired, table)
+        targets = await self._scaled(
+            desired, "DescribeScalableTargets", "ScalableTargets", {**where, "ResourceIds": resources}
         )
-        found = []
-        for target in answer.get("ScalableTargets") or ():
-            resource, dimension = target["ResourceId"], target["ScalableDimension"]
-            policies = await self.account.call(
-                "application-autoscaling",
-                "DescribeScalingPolicies",
-                {"ServiceNamespace": "dynamodb", "ResourceId": resource, "ScalableDimension": dimension},
-                region=desired.region,
+        policies: list[Mapping[str, Any]] = []
+        scheduled: list[Mapping[str, Any]] = []
+        for resource in dict.fromkeys(t["ResourceId"] for t in targets):
+            one = {**where, "ResourceId": resource}
+            policies += await self._scaled(desired, "DescribeScalingPolicies", "ScalingPolicies", one)
+            try:
+                scheduled += await self._scaled(desired, "DescribeScheduledActions", "ScheduledActions", one)
+            except Trouble as trouble:
+                # They are only named. A policy of before they were read, or an emulator, must not keep the rest from being done.
+                if trouble.meaning is not Meaning.DENIED and trouble.code != UNSUPPORTED:
+                    raise
+        return dynamodb.scaling_targets(targets, policies, scheduled)
+
+    async def _scaled(
+        self, desired: Desired, operation: str, name: str, parameters: Mapping[str, Any]
+    ) -> list[Mapping[str, Any]]:
+        """All pages of one of Application Auto Scaling's listings."""
+        found: list[Mapping[str, Any]] = []
+        more: dict[str, str] = {}
+        while True:
+            answer = await self.account.call(
+                "application-autoscaling", operation, {**parameters, **more}, region=desired.region
             )
-            policy: Mapping[str, Any] = next(iter(policies.get("ScalingPolicies") or ()), {})
-            tracking = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
-            found.append(
-                ScalingTarget(
-                    resource,
-                    dimension,
-                    int(target["MinCapacity"]),
-                    int(target["MaxCapacity"]),
-                    str(policy.get("PolicyName") or ""),
-                    float(tracking.get("TargetValue") or 0),
-                )
-            )
-        return tuple(found)
+            found += answer.get(name) or ()
+            if not answer.get("NextToken"):
+                return found
+            more = {"NextToken": answer["NextToken"]}
 
     async def _final_backup(self, desired: Desired, memory: Memory) -> Any:
         known = memory.get("final_backup")
@@ -354,6 +369,23 @@ _OPERATIONS = {
     "scaling": "DescribeTable",
     "final_backup": "ListBackups",
 }
+
+
+def _named(desired: Desired) -> dict[str, str]:
+    """The facets that the spec names by itself, each with its field."""
+    spec = desired.spec
+    insights = spec.contributor_insights is not None or any(
+        i.contributor_insights is not None for i in spec.global_indexes or ()
+    )
+    named = {
+        "ttl": ("spec.ttl", spec.ttl is not None),
+        "backups": ("spec.pointInTimeRecovery", spec.point_in_time_recovery is not None),
+        "policy": ("spec.resourcePolicy", spec.resource_policy is not None),
+        "insights": ("contributorInsights", insights),
+        "scaling": ("Autoscaling of spec.capacity", bool(requests.scaling_targets(desired))),
+        "tags": ("spec.tags", spec.tags is not None),
+    }
+    return {facet: field for facet, (field, is_named) in named.items() if is_named and not desired.absent}
 
 
 def _not_shown_yet(desired: Desired, memory: Memory, now: float) -> Table | None:

@@ -6,11 +6,11 @@ spec did not once name; an unset field is never touched; at most one UpdateTable
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from penstock.api.conditions import Reason
-from penstock.api.meta import OWNER_TAG
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
 from penstock.dynamo.ownership import Claim, claim, unread
@@ -20,6 +20,8 @@ from penstock.engine.plan import Plan, Refusal, Step, Wait, When
 
 # AWS tells no end of a transition; looking again after this share of the time that it has taken so far costs few calls and little delay.
 _SHARE, _SOONEST, _LATEST = 0.75, 1.0, 20.0
+# Why a facet cannot be read now that ends by itself.
+_PASSING = (Reason.UNAVAILABLE, Reason.THROTTLED, Reason.BUSY)
 # Longer than this, in seconds, is told: tables usually take seconds to a minute.
 UNUSUAL = 600
 
@@ -40,7 +42,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         return Plan(waits=(Wait(Reason.DELETING, sentence, poll(observed, now)),))
     if isinstance(claimed, Refusal):
         return Plan(refusals=(claimed,))
-    mismatch = _other_key(desired, observed.table)
+    mismatch = other_for_ever(desired, observed.table)
     if mismatch is not None:
         return Plan(refusals=(mismatch,))
     return _present(desired, observed, observed.table, claimed, now)
@@ -93,8 +95,8 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
     waits = [*_waits(table, observed, now), *facets.waits(desired, observed)]
     # What AWS fails to tell is waited for: the table may be all that the spec asks, or not.
-    waits += [Wait(Reason(r), sentence, 10.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
-    refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r != Reason.UNAVAILABLE]
+    waits += [Wait(Reason(r), sentence, 10.0) for r, sentence in observed.unread if r in _PASSING]
+    refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r not in _PASSING]
     key = _key_refusal(observed)
     if key is not None:
         refusals.append(key)
@@ -181,33 +183,45 @@ def _waits(table: Table, observed: Observed, now: datetime) -> list[Wait]:
     return found
 
 
-def _other_key(desired: Desired, table: Table) -> Refusal | None:
+def other_for_ever(desired: Desired, table: Table) -> Refusal | None:
     """Key and local indexes are for ever; an adopted or restored table may have others than the spec says."""
-    wanted = requests.key_schema(desired.spec.key)
-    types = requests.types_of(iter(a for a in (desired.spec.key.partition, desired.spec.key.sort) if a is not None))
-    if table.key != wanted or any(table.types.get(name, kind) != kind for name, kind in types.items()):
+    spec = desired.spec
+    wanted = requests.key_schema(spec.key)
+    types = requests.types_of(iter(a for a in (spec.key.partition, spec.key.sort) if a is not None))
+    have_words, want_words = changes.key_words(table.key, table.types), changes.key_words(wanted, types)
+    if have_words != want_words:
         return Refusal(
             Reason.INVALID,
-            f"Table {table.name} has the key {_key_words(table.key, table.types)}, but spec.key says {_key_words(wanted, types)}; "
+            f"Table {table.name} has the key {have_words}, but spec.key says {want_words}; "
             "a key cannot be changed: delete this object and make it with the table's own key, or with another spec.tableName.",
         )
-    if desired.spec.local_indexes is not None:
-        have = {i.name: (i.key, i.projection, i.attributes) for i in table.local_indexes}
-        want = {
-            i.name: (
-                requests.local_key_schema(desired.spec.key, i),
-                requests.aws_word(i.projection.type),
-                frozenset(i.projection.attributes),
-            )
-            for i in desired.spec.local_indexes
-        }
-        if have != want:
-            names = ", ".join(sorted(have)) or "none"
-            return Refusal(
-                Reason.INVALID,
-                f"Table {table.name} has other local indexes ({names}) than spec.localIndexes; they cannot be changed: write what the table has.",
-            )
-    return None
+    if spec.local_indexes is None:
+        return None
+    have = {i.name: _local_words(i.key, table.types, i.projection, i.attributes) for i in table.local_indexes}
+    want = {
+        i.name: _local_words(
+            requests.local_key_schema(spec.key, i),
+            {**types, i.sort.name: requests.TYPES[i.sort.type]},
+            requests.aws_word(i.projection.type),
+            i.projection.attributes,
+        )
+        for i in spec.local_indexes
+    }
+    if have == want:
+        return None
+    return Refusal(
+        Reason.INVALID,
+        f"Table {table.name} has other local indexes ({_listed(have)}) than spec.localIndexes ({_listed(want)}); "
+        "they cannot be changed: write what the table has.",
+    )
+
+
+def _local_words(key: KeySchema, types: Mapping[str, str], projection: str, attributes: Iterable[str]) -> str:
+    return f"{changes.key_words(key, types)}, {' '.join([projection, *sorted(attributes)])}"
+
+
+def _listed(indexes: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {words}" for name, words in sorted(indexes.items())) or "none"
 
 
 def _key_refusal(observed: Observed) -> Refusal | None:
@@ -239,16 +253,5 @@ def _shape(desired: Desired) -> str:
     return f" ({', '.join(parts)})"
 
 
-def _key_words(key: KeySchema, types: object) -> str:
-    named = types if isinstance(types, dict) else {}
-    parts = [f"{n} ({named.get(n, '?')})" for n in (key.partition, key.sort) if n]
-    return " + ".join(parts)
-
-
 def _stamp(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def owned_tag(observed: Observed) -> str | None:
-    """The owner tag as it was read; None when tags were not read, '' when there is none."""
-    return None if observed.tags is None else observed.tags.get(OWNER_TAG, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
 from penstock.api.meta import OWNER_TAG
-from penstock.dynamo import facets
+from penstock.dynamo import scaling
 from penstock.dynamo.ownership import Claim, claim
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait
@@ -46,7 +46,7 @@ def plan(desired: Desired, observed: Observed, poll: float) -> Plan:
         facet="table",
         told=("Deleting", f"Deleting table {table.name}{_kept(observed)}."),
     )
-    before = [*_unprotect(table.name, table.protected), *facets.descaling(observed)]
+    before = [*_unprotect(table.name, table.protected), *scaling.removal(observed)]
     # AWS took a backup itself when it archived the table, and takes no other of it.
     if policy is DeletionPolicy.DELETE or table.status == "ARCHIVED":
         return Plan(tuple(before) or (delete,))

@@ -10,14 +10,15 @@ from typing import Any
 from penstock.api.conditions import ConditionType, Reason
 from penstock.api.meta import Mode
 from penstock.aws.dynamodb import ON_DEMAND, Table
-from penstock.dynamo import changes, facets, hibernation
+from penstock.dynamo import changes, facets, hibernation, scaling
+from penstock.dynamo import plan as planning
 from penstock.dynamo.ownership import Claim, claim, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
 from penstock.engine.errors import Trouble
 from penstock.engine.kind import Object, Outcome, Report
-from penstock.engine.plan import Plan, Refusal
+from penstock.engine.plan import Plan, Refusal, Wait
 from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 
 # AWS keeps LatestRestorableTime about five minutes behind the present; it moves with every read, so it is written at most this often.
@@ -25,6 +26,7 @@ RESTORABLE_EVERY = timedelta(hours=6)
 _LATE = timedelta(minutes=15)
 # A repeated read of these costs a write when they move; AWS itself counts them about every six hours.
 _SERVING = ("ACTIVE", "UPDATING")
+_OF_INDEXES = (Reason.INVALID, Reason.BACKFILLING, Reason.WAITING_FOR_CONSENT)
 _STATES = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS": "InaccessibleEncryptionCredentials"}
 
 
@@ -34,7 +36,7 @@ def report(obj: Object, desired: Desired, outcome: Outcome[Observed], now: datet
     status: Mapping[str, Any] = obj.get("status") or {}
     table = observed.table if observed is not None else None
     ours = table is not None and observed is not None and _ours(desired, observed)
-    state = _ready(desired, status, table if ours else None, plan, trouble)
+    state = _ready(desired, status, observed if ours else None, plan, trouble)
     resting = hibernation.rest(desired, now)
     again = min(_again(observed, plan, next_look), resting.seconds(now) if resting is not None else next_look)
     if resting is not None and resting.asleep and state.status is True and state.reason == Reason.AVAILABLE:
@@ -80,13 +82,17 @@ def _ours(desired: Desired, observed: Observed) -> bool:
 
 
 def _ready(
-    desired: Desired, status: Mapping[str, Any], table: Table | None, plan: Plan, trouble: Trouble | None
+    desired: Desired, status: Mapping[str, Any], observed: Observed | None, plan: Plan, trouble: Trouble | None
 ) -> Condition:
-    """True from when the table first is all that the spec asks, for as long as it serves requests."""
+    """True from when the table first serves requests with the indexes of the spec, for as long as it serves.
+
+    The first settings are waited for as long as they come. What AWS refuses of them or does not tell is Synced's to say, for the table serves
+    without. observed: None where the table is not ours.
+    """
     kind = ConditionType.READY
+    table = observed.table if observed is not None else None
     known = conditions.find(status, kind)
     was_ready = known is not None and known.get("status") == "True"
-    blocking = next((r for r in plan.refusals if r.blocking), None)
     if desired.absent:
         reason, sentence = first(plan, trouble) or (
             Reason.DELETING,
@@ -107,19 +113,29 @@ def _ready(
             f"Table {desired.table_name} is about to be made.",
         )
         return Condition(kind, False, reason, sentence)
-    if was_ready:
-        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
-    if plan.empty and trouble is None:
-        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
-    if trouble is None and not plan.steps and not any(r.blocking for r in plan.refusals) and not plan.waits:
-        return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
-    if blocking is not None:
-        return Condition(kind, False, blocking.reason, blocking.sentence)
-    reason, sentence = first(plan, trouble) or (
-        Reason.CREATING,
-        f"Table {table.name} is there; its settings are being made: {todo(plan)}.",
-    )
-    return Condition(kind, False, reason, sentence)
+    assert observed is not None
+    mismatch = planning.other_for_ever(desired, table)
+    if mismatch is not None:
+        return Condition(kind, False, mismatch.reason, mismatch.sentence)
+    missing = changes.unserved(desired, table)
+    coming = bool(plan.runnable) and trouble is None
+    if not was_ready and (missing or coming or claim(desired, observed) is Claim.ADOPT):
+        reason, sentence = (
+            _of_index(missing, plan)
+            or first(plan, trouble)
+            or (
+                Reason.CREATING,
+                f"Table {table.name} is there; its settings are being made: {todo(plan)}.",
+            )
+        )
+        return Condition(kind, False, reason, sentence)
+    return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
+
+
+def _of_index(missing: list[str], plan: Plan) -> tuple[str, str] | None:
+    """What the plan says of indexes while one is missing, before what it says of anything else."""
+    told: list[Refusal | Wait] = [*plan.refusals, *plan.waits] if missing else []
+    return next(((one.reason, one.sentence) for one in told if one.reason in _OF_INDEXES), None)
 
 
 def _serves(desired: Desired) -> str:
@@ -159,16 +175,14 @@ def _in_sync(desired: Desired, observed: Observed | None) -> str:
     extra = []
     if observed is not None and observed.table is not None:
         indexes = changes.foreign_indexes(desired, observed.table)
-        if indexes:
-            extra.append(f"index {', '.join(indexes)} is not in the spec and is left alone")
+        extra += [f"index {', '.join(indexes)}"] if indexes else []
         tags = facets.foreign_tags(desired, observed) if desired.spec.tags is not None else []
-        if tags:
-            extra.append(
-                f"so {'are tags' if len(tags) > 1 else 'is tag'} {', '.join(tags[:5])}"
-                if indexes
-                else f"tag {', '.join(tags[:5])} is not in the spec and is left alone"
-            )
-    return "AWS is as the spec says" + (f"; {'; '.join(extra)}" if extra else "") + "."
+        extra += [f"tag {', '.join(tags[:5])}"] if tags else []
+        extra += scaling.leftovers(desired, observed)[:5]
+    if not extra:
+        return "AWS is as the spec says."
+    verb = "is" if len(extra) == 1 else "are"
+    return f"AWS is as the spec says; {'; '.join(extra)} {verb} not in the spec and {verb} left alone."
 
 
 def _recoverable(
@@ -291,7 +305,7 @@ def _managed(desired: Desired, observed: Observed, table: Table) -> dict[str, li
     indexes |= {n for n in (before.indexes if before else ()) if table.index(n) is not None}
     tags = set(desired.spec.tags or ())
     tags |= {k for k in (before.tags if before else ()) if observed.tags is None or k in observed.tags}
-    found = {"indexes": sorted(indexes), "tags": sorted(tags)}
+    found = {"indexes": sorted(indexes), "tags": sorted(tags), "scaling": scaling.managed(desired, observed)}
     return {k: v for k, v in found.items() if v}
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from penstock.api.dynamotable import (
+    DEFAULT_TARGET,
     AttributeType,
     CapacityMode,
     DynamoTableSpec,
@@ -21,13 +23,29 @@ from penstock.api.dynamotable import (
     Throughput,
 )
 from penstock.api.meta import OWNER_TAG
-from penstock.aws.dynamodb import KeySchema, ScalingTarget, Table
+from penstock.aws.dynamodb import KeySchema, ScalingPolicy, Table, utilisation
 from penstock.dynamo.state import Desired
 
 TYPES = {AttributeType.STRING: "S", AttributeType.NUMBER: "N", AttributeType.BINARY: "B"}
 AWS_MANAGED_KEY = "alias/aws/dynamodb"
-# An autoscaled dimension is served by one target-tracking policy, found again by its name.
+# What a policy is called where the dimension has none yet; one that tracks its utilisation keeps the name that it has.
 POLICY_NAME = "penstock-target-tracking"
+
+
+@dataclass(frozen=True)
+class Autoscaled:
+    """A dimension that the spec has autoscaled. target: percent; None where a policy that is there keeps its own."""
+
+    resource: str
+    dimension: str
+    minimum: int
+    maximum: int
+    target: float | None
+
+    @property
+    def aim(self) -> float:
+        """The target of a new policy."""
+        return DEFAULT_TARGET if self.target is None else self.target
 
 
 @lru_cache(maxsize=64)
@@ -37,16 +55,16 @@ def aws_word(word: str) -> str:
 
 
 def key_schema(key: TableKey | GlobalIndex) -> KeySchema:
-    return KeySchema(key.partition.name, key.sort.name if key.sort else "")
+    return KeySchema((key.partition.name,), (key.sort.name,) if key.sort else ())
 
 
 def local_key_schema(key: TableKey, index: LocalIndex) -> KeySchema:
-    return KeySchema(key.partition.name, index.sort.name)
+    return KeySchema((key.partition.name,), (index.sort.name,))
 
 
 def schema(key: KeySchema) -> list[dict[str, str]]:
-    found = [{"AttributeName": key.partition, "KeyType": "HASH"}]
-    return [*found, {"AttributeName": key.sort, "KeyType": "RANGE"}] if key.sort else found
+    found = [{"AttributeName": name, "KeyType": "HASH"} for name in key.partition]
+    return [*found, *({"AttributeName": name, "KeyType": "RANGE"} for name in key.sort)]
 
 
 def definitions(types: Mapping[str, str]) -> list[dict[str, str]]:
@@ -192,20 +210,21 @@ def restore_table(desired: Desired) -> tuple[str, dict[str, Any]]:
     return "RestoreTableToPointInTime", {**body, "RestoreDateTime": source.time}
 
 
-def scaling_targets(desired: Desired) -> dict[tuple[str, str], ScalingTarget]:
+def scaling_targets(desired: Desired) -> dict[tuple[str, str], Autoscaled]:
     """The autoscaled dimensions that the spec names, by resource id and dimension."""
     spec: DynamoTableSpec = desired.spec
     if spec.capacity is None or spec.capacity_mode is not CapacityMode.PROVISIONED:
         return {}
-    found: dict[tuple[str, str], ScalingTarget] = {}
+    found: dict[tuple[str, str], Autoscaled] = {}
 
     def add(resource: str, scope: str, direction: str, throughput: Throughput | None) -> None:
         if throughput is None or throughput.min is None or throughput.max is None:
             return
         dimension = f"dynamodb:{scope}:{direction}CapacityUnits"
-        found[resource, dimension] = ScalingTarget(
-            resource, dimension, throughput.min, throughput.max, POLICY_NAME, float(throughput.target)
-        )
+        # Adoption changes nothing that the spec does not name, so there an absent target leaves the policy's.
+        keeps = spec.adopt and throughput.target_utilization is None
+        target = None if keeps else float(throughput.target)
+        found[resource, dimension] = Autoscaled(resource, dimension, throughput.min, throughput.max, target)
 
     base = f"table/{desired.table_name}"
     add(base, "table", "Read", spec.capacity.read)
@@ -217,18 +236,18 @@ def scaling_targets(desired: Desired) -> dict[tuple[str, str], ScalingTarget]:
     return found
 
 
-def scaling_policy(target: ScalingTarget) -> dict[str, Any]:
-    """PutScalingPolicy for a target."""
-    metric = "DynamoDBReadCapacityUtilization" if "Read" in target.dimension else "DynamoDBWriteCapacityUtilization"
+def scaling_policy(target: Autoscaled, have: ScalingPolicy | None) -> dict[str, Any]:
+    """PutScalingPolicy. have: the policy that tracks the utilisation already; its cooldowns and its name stay as they are."""
     return {
-        "PolicyName": POLICY_NAME,
+        "PolicyName": have.name if have is not None else POLICY_NAME,
         "ServiceNamespace": "dynamodb",
         "ResourceId": target.resource,
         "ScalableDimension": target.dimension,
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
-            "TargetValue": target.target,
-            "PredefinedMetricSpecification": {"PredefinedMetricType": metric},
+            **(have.tracking if have is not None else {}),
+            "TargetValue": target.aim,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": utilisation(target.dimension)},
         },
     }
 

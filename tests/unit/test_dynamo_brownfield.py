@@ -1,0 +1,262 @@
+"""Tables that somebody else made or changes too: autoscaling of the console, keys of another shape, facets that AWS refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from dynamo_model import Aws, refuse
+from dynamo_world import Operator, manifest, settled
+
+from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
+from penstock.engine.kind import Outcome, Report
+
+READ, WRITE = "dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"
+FIXED = {"mode": "Provisioned", "read": {"units": 5}, "write": {"units": 4}}
+SCALED = {"mode": "Provisioned", "read": {"min": 5, "max": 100}, "write": {"min": 5, "max": 100}}
+
+
+def tracking(direction: str, target: float = 50.0) -> dict[str, Any]:
+    metric = {"PredefinedMetricType": f"DynamoDB{direction}CapacityUtilization"}
+    return {"TargetValue": target, "PredefinedMetricSpecification": metric, "ScaleInCooldown": 60}
+
+
+def console(direction: str, target: float = 50.0) -> dict[str, Any]:
+    """A scalable target with the policy that the AWS console makes."""
+    name = f"DynamoDB{direction}CapacityUtilization:table/orders"
+    return {"MinCapacity": 3, "MaxCapacity": 30, "policies": {name: tracking(direction, target)}}
+
+
+def adopted(spec: dict[str, Any], targets: dict[tuple[str, str], dict[str, Any]], **theirs: Any) -> Operator:
+    """A provisioned table of somebody else, adopted."""
+    maker = settled({"capacity": FIXED, **theirs})
+    maker.table.tags = {}
+    maker.aws.targets = targets
+    operator = Operator(maker.aws, manifest(spec, adopt=True), approves=False, uid="another")
+    operator.converge()
+    return operator
+
+
+def report(operator: Operator) -> Report:
+    return operator.one_pass()[1]
+
+
+def condition(told: Report, kind: str) -> tuple[bool | None, str, str]:
+    return next((c.status, str(c.reason), c.message) for c in told.conditions if c.type == kind)
+
+
+# Autoscaling is known by what it tracks
+
+
+def test_the_consoles_policy_is_changed_in_place_under_its_own_name() -> None:
+    aimed = {direction: {"min": 5, "max": 100, "targetUtilization": 70} for direction in ("read", "write")}
+    targets = {("table/orders", READ): console("Read"), ("table/orders", WRITE): console("Write", 70.0)}
+    operator = adopted({"capacity": {"mode": "Provisioned", **aimed}}, targets)
+    (put,) = operator.aws.of("PutScalingPolicy")
+    assert put["PolicyName"] == "DynamoDBReadCapacityUtilization:table/orders"
+    assert put["TargetTrackingScalingPolicyConfiguration"] == {**tracking("Read", 70.0)}, "its cooldown stays"
+    assert [t["MaxCapacity"] for t in operator.aws.targets.values()] == [100, 100]
+    assert condition(report(operator), "Synced")[0] is True
+
+
+def test_a_target_utilisation_that_an_adopting_manifest_does_not_name_stays() -> None:
+    operator = adopted({"capacity": SCALED}, {("table/orders", READ): console("Read")})
+    policies = operator.aws.targets["table/orders", READ]["policies"]
+    assert policies == {"DynamoDBReadCapacityUtilization:table/orders": tracking("Read")}
+    assert operator.aws.of("PutScalingPolicy")[0]["ScalableDimension"] == WRITE, "where there is none it is made"
+
+
+@pytest.mark.parametrize("spec", [{}, {"capacity": FIXED}])
+def test_autoscaling_that_the_spec_does_not_name_is_left_alone(spec: dict[str, Any]) -> None:
+    operator = adopted(spec, {("table/orders", READ): console("Read")})
+    assert operator.aws.targets == {("table/orders", READ): console("Read")}
+    operator.table.units = (17, 4)
+    operator.converge_or_stand()
+    assert operator.table.units == (17, 4), "two that set the same units would never end"
+    ready, synced = condition(report(operator), "Ready"), condition(report(operator), "Synced")
+    assert ready[0] is True
+    if spec:
+        assert synced[:2] == (False, "OutOfSync")
+        assert "Read units of table orders are 17, not 5: autoscaling that is not in the spec moves them" in synced[2]
+
+
+def test_what_is_not_ours_beside_our_policy_stays_and_is_named() -> None:
+    theirs = {"MinCapacity": 5, "MaxCapacity": 100, "scheduled": ["night"]}
+    other = {"TargetValue": 9.0, "CustomizedMetricSpecification": {"MetricName": "m"}}
+    policies = {**console("Read", 70.0)["policies"], "by-queue": other}
+    operator = adopted({"capacity": SCALED}, {("table/orders", READ): {**theirs, "policies": policies}})
+    assert condition(report(operator), "Synced") == (
+        True,
+        "InSync",
+        "AWS is as the spec says; scaling policy by-queue of table/orders ReadCapacityUnits; "
+        "scheduled action night of table/orders ReadCapacityUnits are not in the spec and are left alone.",
+    )
+    operator.edit(manifest({"capacity": FIXED}, adopt=True)["spec"])
+    operator.converge_or_stand()
+    assert operator.aws.targets["table/orders", READ]["policies"] == {"by-queue": other}, "only our own policy goes"
+    assert ("table/orders", WRITE) not in operator.aws.targets
+
+
+def test_autoscaling_that_left_the_spec_is_taken_away_though_the_console_made_it() -> None:
+    operator = adopted({"capacity": SCALED}, {("table/orders", READ): console("Read")})
+    operator.edit(manifest({"capacity": FIXED}, adopt=True)["spec"])
+    operator.converge()
+    assert operator.aws.targets == {}
+
+
+def test_autoscaling_of_an_index_goes_with_the_index() -> None:
+    units = {"read": {"min": 2, "max": 9}, "write": {"units": 2}}
+    index = {
+        "name": "by-status",
+        "partition": {"name": "status", "type": "String"},
+        "projection": {"type": "All"},
+        "capacity": units,
+    }
+    operator = settled({"capacity": FIXED, "globalIndexes": [index]})
+    assert list(operator.aws.targets) == [("table/orders/index/by-status", "dynamodb:index:ReadCapacityUnits")]
+    operator.edit(manifest({"capacity": FIXED, "globalIndexes": []})["spec"])
+    operator.converge()
+    assert operator.aws.targets == {}
+
+
+def test_targets_of_a_table_that_is_gone_are_taken_over_by_the_next_of_its_name() -> None:
+    aws = Aws()
+    aws.targets = {("table/orders", READ): console("Read")}
+    operator = Operator(aws, manifest(capacity=SCALED), approves=False)
+    operator.converge()
+    assert list(aws.targets["table/orders", READ]["policies"]) == ["DynamoDBReadCapacityUtilization:table/orders"]
+
+
+# Ready says whether it serves
+
+
+@pytest.mark.parametrize(
+    ("operation", "spec"),
+    [
+        ("PutScalingPolicy", {"capacity": SCALED}),
+        ("RegisterScalableTarget", {"capacity": SCALED}),
+        ("UpdateTimeToLive", {"ttl": {"attribute": "until"}}),
+        ("UpdateContinuousBackups", {}),
+        ("PutResourcePolicy", {"resourcePolicy": {"Version": "2012-10-17", "Statement": [{"Effect": "Allow"}]}}),
+        ("UpdateContributorInsights", {"contributorInsights": True}),
+        ("TagResource", {"tags": {"team": "shop"}}),
+    ],
+)
+@pytest.mark.parametrize("code", ["ValidationException", "AccessDeniedException", "LimitExceededException"])
+def test_a_facet_that_aws_refuses_decides_synced_and_not_ready(operation: str, spec: dict[str, Any], code: str) -> None:
+    operator = settled({"capacity": FIXED}, pointInTimeRecovery={"enabled": False})
+    operator.table.tags = {OWNER_TAG: operator.owner}
+    # Never Ready before.
+    operator.status = {k: v for k, v in operator.status.items() if k != "conditions"}
+    operator.edit(manifest({"capacity": FIXED, **spec})["spec"])
+
+    def fail(asked: str, parameters: Any) -> None:
+        if asked == operation:
+            refuse(code, "", asked)
+
+    operator.aws.faults.append(fail)
+    told = report(operator)
+    assert condition(told, "Ready")[:2] == (True, "Available")
+    assert condition(told, "Synced")[0] is False
+    assert code in condition(told, "Synced")[2] or operation in condition(told, "Synced")[2]
+    assert not condition(told, "Synced")[2].rstrip().endswith(":"), "an answer without words is told with its code"
+
+
+def test_a_facet_that_cannot_be_read_decides_synced_and_not_ready() -> None:
+    operator = settled({"capacity": SCALED})
+    operator.status = {k: v for k, v in operator.status.items() if k != "conditions"}
+    desired, observed, _ = operator.look()
+    sentence = "AWS refuses application-autoscaling:DescribeScalableTargets: ValidationException, without a message"
+    unread = replace(observed, scaling=None, unread=((str(Reason.REFUSED), sentence),))
+    plan = operator.kind.plan(desired, unread, operator.aws.clock())
+    told = operator.kind.report(operator.obj, desired, Outcome(unread, plan), operator.aws.clock())
+    assert condition(told, "Ready")[:2] == (True, "Available")
+    assert condition(told, "Synced") == (False, "Refused", sentence)
+
+
+# What can never change is compared completely
+
+
+LOCAL = {"name": "by-day", "sort": {"name": "day", "type": "String"}, "projection": {"type": "All"}}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "words"),
+    [
+        (
+            {"type": "Number"},
+            LOCAL,
+            "(by-day: pk (S) + day (N), ALL) than spec.localIndexes (by-day: pk (S) + day (S), ALL)",
+        ),
+        ({}, {**LOCAL, "projection": {"type": "KeysOnly"}}, "pk (S) + day (S), KEYS_ONLY"),
+        ({}, {**LOCAL, "name": "by-date"}, "by-date: pk (S) + day (S), ALL"),
+    ],
+)
+def test_local_indexes_are_compared_with_types_and_projections(
+    theirs: dict[str, Any], ours: dict[str, Any], words: str
+) -> None:
+    maker = settled({"localIndexes": [{**LOCAL, "sort": {**LOCAL["sort"], **theirs}}]})  # type: ignore[dict-item]
+    maker.table.tags = {}
+    calls = len(maker.aws.writes)
+    operator = Operator(maker.aws, manifest(adopt=True, localIndexes=[ours], tags={"a": "b"}), uid="another")
+    for _ in range(3):
+        told = report(operator)
+    assert condition(told, "Ready")[:2] == (False, "Invalid")
+    assert words in condition(told, "Ready")[2]
+    assert len(maker.aws.writes) == calls
+
+
+# Keys of several attributes
+
+
+SEVERAL = [
+    {"AttributeName": "tournamentId", "KeyType": "HASH"},
+    {"AttributeName": "region", "KeyType": "HASH"},
+    {"AttributeName": "round", "KeyType": "RANGE"},
+    {"AttributeName": "matchId", "KeyType": "RANGE"},
+]
+NAMED = {
+    "name": "by-region",
+    "partition": {"name": "region", "type": "String"},
+    "sort": {"name": "matchId", "type": "String"},
+    "projection": {"type": "All"},
+}
+
+
+def tournament() -> Operator:
+    maker = settled({"globalIndexes": [NAMED]})
+    maker.table.indexes["by-region"].schema = SEVERAL
+    maker.table.types |= {"tournamentId": "S", "round": "S"}
+    return maker
+
+
+def test_an_index_of_several_attributes_is_never_taken_for_a_shorter_one() -> None:
+    maker = tournament()
+    maker.table.tags = {}
+    calls = len(maker.aws.writes)
+    operator = Operator(maker.aws, manifest(adopt=True, globalIndexes=[NAMED]), uid="another")
+    for _ in range(4):
+        told = report(operator)
+        operator.aws.advance(5)
+    assert condition(told, "Synced")[:2] == (False, "Invalid")
+    assert condition(told, "Ready")[:2] == (False, "Invalid")
+    words = "Index by-region has a key of several attributes (tournamentId (S), region (S); round (S), matchId (S))"
+    assert words in condition(told, "Synced")[2]
+    assert "does not support yet" in condition(told, "Synced")[2]
+    assert set(maker.aws.writes[calls:]) <= {"TagResource"}
+    assert maker.table.indexes["by-region"].schema == SEVERAL
+
+
+@pytest.mark.parametrize("indexes", [None, []])
+def test_an_index_of_several_attributes_that_the_spec_does_not_name_is_left_alone(indexes: Any) -> None:
+    operator = tournament()
+    operator.edit(manifest({} if indexes is None else {"globalIndexes": indexes})["spec"])
+    operator.converge()
+    assert operator.table.indexes["by-region"].schema == SEVERAL
+    # Another index can be made beside it: AWS wants the types of all its attributes with the request.
+    other = {**NAMED, "name": "by-day", "partition": {"name": "day", "type": "String"}}
+    operator.edit(manifest(globalIndexes=[other])["spec"])
+    operator.converge()
+    assert set(operator.table.indexes) == {"by-day", "by-region"}
