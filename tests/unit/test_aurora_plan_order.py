@@ -183,6 +183,14 @@ def test_a_refused_group_rests_while_the_parameters_of_the_family_are_unknown() 
     assert plan(operator.desired, unread, operator.now).runnable == ()
 
 
+def test_readers_are_made_only_in_the_zones_of_the_clusters_storage() -> None:
+    # CreateDBInstance.AvailabilityZone in the API reference: one of the three; subnets may cover more.
+    operator = settled(network=SUBNETS, instances=instances(0))
+    on_cluster(operator, zones=("us-east-1a", "us-east-1c", "us-east-1d"))
+    operator.change(instances=instances(2))
+    assert [s.parameters["AvailabilityZone"][-1] for s in operator.plan().steps] == ["c", "a"]
+
+
 def test_a_zone_where_aws_refuses_the_class_is_passed_over() -> None:
     operator = settled(network=SUBNETS, instances=instances(0))
     operator.change(instances=instances(1))

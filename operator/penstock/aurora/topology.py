@@ -130,11 +130,16 @@ def _creation(desired: Desired, name: str, zone: str | None, group: str | None) 
 def _zone(
     desired: Desired, observed: Observed, ordinal: int, placed: Counter[str], create: Callable[[str], Step]
 ) -> str | None:
-    """The zone of a new instance: the spec's, else the one of the subnets' zones with the fewest; None leaves it to AWS."""
+    """The zone of a new instance: the spec's, else the one of the subnets' zones with the fewest; None leaves it to AWS.
+
+    AWS takes only the three zones of the cluster's storage (API reference, CreateDBInstance.AvailabilityZone).
+    """
     own = desired.spec.instances.override(ordinal).zone
     if own or observed.subnet_group is None:
         return own
-    zones = sorted({s.zone for s in observed.subnet_group.subnets if s.zone})
+    covered = {s.zone for s in observed.subnet_group.subnets if s.zone}
+    storage = set(observed.cluster.zones) if observed.cluster else set()
+    zones = sorted(covered & storage or covered)
 
     def refused(zone: str) -> bool:
         # A class that is not to be had in one zone may be in another.
