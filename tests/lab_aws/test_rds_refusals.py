@@ -117,7 +117,7 @@ def test_a_cluster_has_three_zones_whatever_its_subnets(rds, cluster):
 
 
 def test_zones_of_a_cluster(rds, group, refused):
-    """tmobile/jazz-installer 525, inspec/inspec-aws 188; more than three: API reference, words by analogy."""
+    """tmobile/jazz-installer 525, inspec/inspec-aws 188; more than three: badmintoncryer/cdk-preflight."""
     said = refused(
         "InvalidVPCNetworkStateFault", rds.create_db_cluster, **aurora("z", AvailabilityZones=["us-east-1f"])
     )
@@ -128,7 +128,8 @@ def test_zones_of_a_cluster(rds, group, refused):
         "Availability zones '[us-east-1d, us-east-1f]' are unavailable in this region, please choose another zone set."
     )
     four = [f"us-east-1{letter}" for letter in "abcd"]
-    refused("InvalidParameterValue", rds.create_db_cluster, **aurora("z", AvailabilityZones=four))
+    said = refused("InvalidParameterValue", rds.create_db_cluster, **aurora("z", AvailabilityZones=four))
+    assert said == "You cannot specify more than 3 availability zones."
 
 
 def test_a_zone_without_a_subnet(rds, cluster, refused):
@@ -204,6 +205,134 @@ def test_subnets_of_a_group(rds, refused):
     assert refused("InvalidSubnet", rds.create_db_subnet_group, **create, SubnetIds=[]) == "Subnet IDs are required."
     many_subnets = ["subnet-a", "subnet-b", *(f"subnet-{n}" for n in range(19))]
     refused("DBSubnetQuotaExceededFault", rds.create_db_subnet_group, **create, SubnetIds=many_subnets)
+
+
+# ---- words that were measured
+
+
+MEASURED = [
+    ("InvalidParameterValue", {"Port": 100}, "Invalid endpoint port 100. Valid range is: 1150-65535"),
+    ("InvalidParameterCombination", {"StorageType": "gp3"}, "You can't use the gp3 storage type."),
+    (
+        "InvalidParameterCombination",
+        {"AllocatedStorage": 100},
+        "AllocatedStorage isn't supported for DB engine aurora-postgresql.",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"DBClusterInstanceClass": "db.r6gd.large"},
+        "DBClusterInstanceClass isn't supported for DB engine aurora-postgresql.",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"PubliclyAccessible": True},
+        "PubliclyAccessible isn't supported for DB engine aurora-postgresql.",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"ManageMasterUserPassword": True},
+        "MasterUserPassword and ManageMasterUserPassword are mutually exclusive. Specify only one of these parameters.",
+    ),
+    ("InvalidParameterValue", {"MasterUsername": "a" * 64}, "Invalid master user name"),
+    (
+        "InvalidParameterValue",
+        {"MonitoringInterval": 7},
+        "Invalid monitoring interval, please enter a value in [0, 1, 5, 10, 15, 30, 60]",
+    ),
+    (
+        "InvalidParameterValue",
+        {"EnablePerformanceInsights": True, "PerformanceInsightsRetentionPeriod": 94},
+        "Invalid Performance Insights retention period. Valid values are: [7, 31, 62, 93, 124, 155, 186, 217, 248, 279, "
+        "310, 341, 372, 403, 434, 465, 496, 527, 558, 589, 620, 651, 682, 713, 731]",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"PerformanceInsightsRetentionPeriod": 93},
+        "To enable Performance Insights, EnablePerformanceInsights must be set to 'true'",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"DatabaseInsightsMode": "advanced"},
+        "You can't enable the Advanced mode of Database Insights until you enable Performance Insights and set the "
+        "retention period for Performance Insights to at least 31 days.",
+    ),
+    (
+        "InvalidParameterValue",
+        {"ServerlessV2ScalingConfiguration": {"MinCapacity": 0.3, "MaxCapacity": 4}},
+        "Serverless v2 capacity value 0.3 is not valid. It must be a multiple of 0.5.",
+    ),
+    (
+        "InvalidParameterValue",
+        {"ServerlessV2ScalingConfiguration": {"MinCapacity": 1, "MaxCapacity": 257}},
+        "Serverless v2 capacity value 257.0 is not valid. The valid scaling range for this cluster is 0.0 to 256.0.",
+    ),
+    (
+        "InvalidParameterCombination",
+        {"DBClusterParameterGroupName": "default.aurora-postgresql14"},
+        "The Parameter Group default.aurora-postgresql14 with DBParameterGroupFamily aurora-postgresql14 cannot be used "
+        "for this instance. Please use a Parameter Group with DBParameterGroupFamily aurora-postgresql15",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "extra", "words"), MEASURED)
+def test_words_for_a_cluster(rds, group, refused, code, extra, words):
+    """badmintoncryer/cdk-preflight, rules/rds: deployments of September 2026. The codes are not in them: by analogy."""
+    assert refused(code, rds.create_db_cluster, **aurora("words", **extra)) == words
+
+
+def test_words_for_groups_and_instances(client, rds, cluster, refused):
+    """As above; security groups: fog/fog-aws 279 and many reports; static parameters: many reports."""
+    subnets = {"DBSubnetGroupDescription": "x", "SubnetIds": ["subnet-a", "subnet-b"]}
+    create = rds.create_db_subnet_group
+    said = refused("InvalidParameterValue", create, **subnets, DBSubnetGroupName="default")
+    assert said == "Subnet group name default is reserved. Please specify another name."
+    assert (
+        refused("InvalidParameterValue", create, **subnets, DBSubnetGroupName="a/b")
+        == "Invalid subnet group name:  a/b"
+    )
+    described = subnets | {"DBSubnetGroupDescription": "größer", "DBSubnetGroupName": "x"}
+    assert refused("InvalidParameterValue", create, **described) == (
+        "The parameter DBSubnetGroupDescription must not contain non-printable control characters."
+    )
+    family = {"DBParameterGroupFamily": "aurora-postgresql15", "DBParameterGroupName": "words"}
+    said = refused("InvalidParameterValue", rds.create_db_parameter_group, **family, Description="größer")
+    assert said == "The parameter Description must not contain non-printable control characters."
+    rds.create_db_parameter_group(**family, Description="x")
+    static = {"ParameterName": "shared_preload_libraries", "ParameterValue": "pgaudit", "ApplyMethod": "immediate"}
+    modify = {"DBParameterGroupName": "words", "Parameters": [static]}
+    said = refused("InvalidParameterCombination", rds.modify_db_parameter_group, **modify)
+    assert said == "cannot use immediate apply method for static parameter"
+    rds.delete_db_parameter_group(DBParameterGroupName="words")
+    name = cluster(instances=0)
+    wrong = member(name, 1, DBParameterGroupName="default.aurora-postgresql14")
+    assert refused("InvalidParameterCombination", rds.create_db_instance, **wrong) == (
+        "The parameter group default.aurora-postgresql14 with DBParameterGroupFamily aurora-postgresql14 can't be used "
+        "for this instance. Use a parameter group with DBParameterGroupFamily aurora-postgresql15."
+    )
+    ec2 = client("ec2")
+    own = shown(rds, name)["DBSubnetGroup"]
+    vpc = rds.describe_db_subnet_groups(DBSubnetGroupName=own)["DBSubnetGroups"][0]["VpcId"]
+    other = str(ec2.create_vpc(CidrBlock="10.98.0.0/16")["Vpc"]["VpcId"])
+    stranger = ec2.create_security_group(GroupName="strange", Description="x", VpcId=other)["GroupId"]
+    change = {"DBClusterIdentifier": name, "VpcSecurityGroupIds": [stranger]}
+    assert refused("InvalidParameterCombination", rds.modify_db_cluster, **change) == (
+        f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {vpc} and the EC2 security "
+        f"group is in {other}"
+    )
+
+
+def test_io_optimized_storage_of_old_versions(rds, cluster, group, refused):
+    """Aurora guide, "Storage configurations for Aurora DB clusters": 14.7 and higher. Code and words by analogy."""
+    older = aurora("older-storage", EngineVersion="14.6", StorageType="aurora-iopt1")
+    said = refused("InvalidParameterCombination", rds.create_db_cluster, **older)
+    assert said.startswith("You can't use the aurora-iopt1 storage type")
+    name = cluster(instances=0, EngineVersion="14.6")
+    change = {"DBClusterIdentifier": name, "StorageType": "aurora-iopt1"}
+    refused("InvalidParameterCombination", rds.modify_db_cluster, **change)
+    paginate = rds.get_paginator("describe_orderable_db_instance_options").paginate
+    offers = paginate(Engine="aurora-postgresql", EngineVersion="14.6").build_full_result()
+    assert {o["StorageType"] for o in offers["OrderableDBInstanceOptions"]} == {"aurora"}
 
 
 # ---- what is not there

@@ -65,10 +65,10 @@ def test_good_users(engine: str, name: str) -> None:
     ("engine", "name", "says"),
     [
         (PG, "", "blank"),
-        (PG, "1user", "letter"),
-        (PG, "a-b", "letter"),
-        (PG, "x" * 64, "63"),
-        (MYSQL, "x" * 33, "32"),
+        (PG, "1user", "Invalid master user name"),
+        (PG, "a-b", "Invalid master user name"),
+        (PG, "x" * 64, "Invalid master user name"),
+        (MYSQL, "x" * 33, "Invalid master user name"),
         (PG, "admin", "reserved"),
         (PG, "User", "reserved"),
         (PG, "pg_me", "reserved"),
@@ -218,7 +218,7 @@ def test_serverless() -> None:
         (0, 4, 86401),
     ):
         assert refusal(validate.serverless, *args).code.startswith("InvalidParameter")
-    assert "between 0.5 and 128" in refusal(validate.serverless, 0, 4, None, old).message
+    assert "is 0.5 to 128.0" in refusal(validate.serverless, 0, 4, None, old).message
     assert refusal(validate.serverless, 1, 129, None, old)
 
 

@@ -46,6 +46,8 @@ _SAME_DAY = {13: 0, 14: 3, 15: 8, 16: 12, 17: 16}
 _POSTGRESQL_PAUSE = 15
 # The same for 256 ACUs: 13.13, 14.10, 15.5, 16.1.
 _POSTGRESQL_LARGE = 13
+# The same for aurora-iopt1: 13.10, 14.7, 15.2, 16.1 (Aurora guide, "Storage configurations for Aurora DB clusters").
+_POSTGRESQL_IO_OPTIMIZED = 10
 
 # Aurora MySQL release, the community release that it speaks.
 _MYSQL = {
@@ -113,6 +115,9 @@ class EngineVersion:
     max_capacity: float = 256.0
     """ACUs that a serverless instance may have at most."""
 
+    io_optimized: bool = True
+    """Whether the storage type aurora-iopt1 can be had."""
+
     @property
     def logs(self) -> tuple[str, ...]:
         """The log types that can be exported to CloudWatch Logs (API reference, CreateDBCluster).
@@ -162,7 +167,7 @@ def orderable(engine: str, version: str, region: str = "us-east-1") -> tuple[Ord
     found = find(engine, version)
     if found is None:
         raise KeyError(version)
-    storage = ("aurora", "aurora-iopt1")
+    storage = ("aurora", "aurora-iopt1") if found.io_optimized else ("aurora",)
     offers = []
     if found.serverless_v2:
         offers.append(Orderable("db.serverless", _zones(region, _ZONES), storage, True))
@@ -201,6 +206,7 @@ def _postgresql() -> Iterator[EngineVersion]:
                 auto_pause=day >= _POSTGRESQL_PAUSE,
                 description=f"Aurora PostgreSQL (Compatible with PostgreSQL {major}.{minor})",
                 max_capacity=256.0 if day >= _POSTGRESQL_LARGE else 128.0,
+                io_optimized=day >= _POSTGRESQL_IO_OPTIMIZED,
             )
 
 

@@ -15,7 +15,7 @@ from ..clock import clock
 from ..request import Request
 from ..settings import settings
 from . import catalog, clusters, instances, parametergroups, subnetgroups, validate, windows
-from .refusals import bad_combination, bad_value, cluster_state, fault
+from .refusals import bad_combination, cluster_state, fault
 from .store import Cluster, Store
 
 _WAITING = (
@@ -96,7 +96,9 @@ def _check_waiting(store: Store, cluster: Cluster, spec: dict[str, Any]) -> None
     if spec.get("BackupRetentionPeriod") is not None:
         validate.retention(spec["BackupRetentionPeriod"])
     if spec.get("StorageType") is not None:
-        spec["StorageType"] = clusters.storage_of(spec["StorageType"])
+        spec["StorageType"] = clusters.storage_of(
+            clusters.engine_of(cluster.engine, cluster.version), spec["StorageType"]
+        )
         changed = cluster.storage_changed
         if (
             spec["StorageType"] == "aurora-iopt1"
@@ -260,12 +262,11 @@ def _prepare(store: Store, cluster: Cluster, spec: dict[str, Any]) -> dict[str, 
     ):
         if spec.get(name) is not None:
             new[attribute] = spec[name]
-    if new.get("network") not in (None, "IPV4"):
-        raise fault(
-            "NetworkTypeNotSupported", f"Network type {new['network']} is not supported by the DB subnet group."
+    clusters.network_of(new.get("network"))
+    if new.keys() & {"insights_mode", "insights_days"}:
+        clusters.check_insights_mode(
+            new.get("insights_mode", cluster.insights_mode), new.get("insights_days", cluster.insights_days)
         )
-    if new.get("insights_mode") not in (None, "standard", "advanced"):
-        raise bad_value("Invalid DatabaseInsightsMode. Valid values are standard, advanced.")
     return {name: value for name, value in new.items() if value != getattr(cluster, name)}
 
 

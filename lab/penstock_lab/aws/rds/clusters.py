@@ -64,7 +64,7 @@ def zones_of(store: Store, group: SubnetGroup, wanted: list[str]) -> list[str]:
     Aurora keeps six copies in three zones whatever the subnets cover (Aurora guide, "Overview of Aurora storage").
     """
     if len(wanted) > _ZONES:
-        raise bad_value(f"You can't specify more than {_ZONES} Availability Zones for an Aurora DB cluster.")
+        raise bad_value(f"You cannot specify more than {_ZONES} availability zones.")
     if wrong := sorted(set(wanted) - set(group.zones)):
         zones, are = ("zone", "is") if len(wrong) == 1 else ("zones", "are")
         raise fault(
@@ -85,10 +85,9 @@ def security_groups(store: Store, given: list[str] | None, group: SubnetGroup) -
         if vpc is None:
             raise bad_value(f"Invalid security group , groupId= {one}, groupName=.")
         if vpc != group.vpc:
-            raise fault(
-                "InvalidVPCNetworkStateFault",
-                f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {group.vpc} "
-                f"and the EC2 security group is in {vpc}",
+            raise bad_combination(
+                f"The DB instance and EC2 security group are in different VPCs. The DB instance is in {group.vpc} and the "
+                f"EC2 security group is in {vpc}"
             )
     return list(dict.fromkeys(given))
 
@@ -115,9 +114,11 @@ def logs_of(version: catalog.EngineVersion, wanted: list[str] | None) -> list[st
     return sorted(dict.fromkeys(wanted or ()))
 
 
-def storage_of(value: str | None) -> str:
+def storage_of(version: catalog.EngineVersion, value: str | None) -> str:
     if value not in (None, "", "aurora", "aurora-iopt1"):
-        raise bad_combination(f"Invalid storage type for the Aurora engine: {value}. Use aurora or aurora-iopt1.")
+        raise bad_combination(f"You can't use the {value} storage type.")
+    if value == "aurora-iopt1" and not version.io_optimized:
+        raise bad_combination(f"You can't use the {value} storage type with {version.engine} {version.version}.")
     return value or "aurora"
 
 
@@ -127,22 +128,37 @@ def insights_of(
     on = enabled if enabled is not None else bool(current and current.insights)
     if not on:
         if days is not None or key:
-            raise bad_combination("Performance Insights retention and key can be set only while it is enabled.")
+            raise bad_combination("To enable Performance Insights, EnablePerformanceInsights must be set to 'true'")
         return False, None, None
     days = days if days is not None else (current and current.insights_days) or 7
     if days not in _INSIGHTS_DAYS:
-        raise bad_value(
-            f"Invalid Performance Insights retention period: {days}. Valid values are 7, 731 and months of 31 days."
-        )
+        raise bad_value(f"Invalid Performance Insights retention period. Valid values are: {list(_INSIGHTS_DAYS)}")
     known = current.insights_key if current else None
     if known and key and key_of(store, key) != known:
         raise bad_combination("The Performance Insights KMS key cannot be changed.")
     return True, days, known or key_of(store, key)
 
 
+def check_insights_mode(mode: str, days: int | None) -> None:
+    """``days`` is how long Performance Insights keeps its data, None while it is off."""
+    if mode not in ("standard", "advanced"):
+        raise bad_value("Invalid DatabaseInsightsMode. Valid values are standard, advanced.")
+    if mode == "advanced" and (days or 0) < _INSIGHTS_DAYS[1]:
+        raise bad_combination(
+            "You can't enable the Advanced mode of Database Insights until you enable Performance Insights and set the "
+            f"retention period for Performance Insights to at least {_INSIGHTS_DAYS[1]} days."
+        )
+
+
+def network_of(value: str | None) -> str:
+    if value not in (None, "", "IPV4"):
+        raise fault("NetworkTypeNotSupported", f"Network type {value} is not supported by the DB subnet group.")
+    return "IPV4"
+
+
 def monitoring_of(interval: int | None, role: str | None) -> tuple[int, str | None]:
     if interval not in (None, *_MONITORING):
-        raise bad_value("Invalid monitoring interval. Valid values are 0, 1, 5, 10, 15, 30, 60.")
+        raise bad_value(f"Invalid monitoring interval, please enter a value in {list(_MONITORING)}")
     if interval and not role:
         raise bad_combination(
             "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0."
@@ -194,7 +210,9 @@ def create_db_cluster(store: Store, request: Request) -> dict[str, Any]:
         raise bad_value("The parameter MasterUsername must be provided and must not be blank.")
     validate.username(version.engine, username)
     if managed and password:
-        raise bad_combination("You can't specify MasterUserPassword when ManageMasterUserPassword is enabled.")
+        raise bad_combination(
+            "MasterUserPassword and ManageMasterUserPassword are mutually exclusive. Specify only one of these parameters."
+        )
     if not managed:
         if not password:
             raise bad_value("The parameter MasterUserPassword must be provided and must not be blank.")
@@ -258,10 +276,10 @@ def build(
         copy_tags=bool(spec.get("CopyTagsToSnapshot")),
         auto_minor=spec.get("AutoMinorVersionUpgrade", True),
         http_endpoint=bool(spec.get("EnableHttpEndpoint")),
-        storage=storage_of(spec.get("StorageType")),
+        storage=storage_of(version, spec.get("StorageType")),
         serverless=scaling_of(version, spec.get("ServerlessV2ScalingConfiguration"), None),
         insights_mode=spec.get("DatabaseInsightsMode") or "standard",
-        network=spec.get("NetworkType") or "IPV4",
+        network=network_of(spec.get("NetworkType")),
         lifecycle_support=spec.get("EngineLifecycleSupport") or "open-source-rds-extended-support",
     )
     cluster.table_names = parametergroups.table_names(parameter_group)
@@ -271,6 +289,7 @@ def build(
         spec.get("PerformanceInsightsRetentionPeriod"),
         spec.get("PerformanceInsightsKMSKeyId"),
     )
+    check_insights_mode(cluster.insights_mode, cluster.insights_days)
     cluster.monitoring_interval, cluster.monitoring_role = monitoring_of(
         spec.get("MonitoringInterval"), spec.get("MonitoringRoleArn")
     )
@@ -311,15 +330,16 @@ def manage_secret(store: Store, cluster: Cluster, key: str, at: float) -> None:
 
 
 def _refuse_what_is_not_aurora(spec: dict[str, Any]) -> None:
-    if spec["Engine"] in ("mysql", "postgres") or spec.get("DBClusterInstanceClass"):
+    if spec["Engine"] in ("mysql", "postgres"):
         raise bad_combination("The lab has Aurora clusters alone; Multi-AZ DB clusters are not offered.")
     if spec.get("EngineMode") not in (None, "provisioned"):
         raise bad_combination(f"The engine mode {spec['EngineMode']} you requested is currently unavailable.")
     for name in ("GlobalClusterIdentifier", "ReplicationSourceIdentifier", "DBSystemId"):
         if spec.get(name):
             raise bad_combination(f"{name} is not offered by the lab.")
-    if spec.get("Iops") or spec.get("AllocatedStorage"):
-        raise bad_combination("Iops and AllocatedStorage cannot be specified for Aurora DB clusters.")
+    for name in ("AllocatedStorage", "DBClusterInstanceClass", "Iops", "PubliclyAccessible"):
+        if spec.get(name) is not None:
+            raise bad_combination(f"{name} isn't supported for DB engine {spec['Engine']}.")
 
 
 # What a describe shows.

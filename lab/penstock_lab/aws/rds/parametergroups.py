@@ -65,9 +65,13 @@ def of_family(store: Store, level: str, name: str | None, family: str) -> Parame
         shape = "DBClusterParameterGroupNotFoundFault" if level == "cluster" else "DBParameterGroupNotFoundFault"
         raise fault(shape, f"{_SHAPE[level]} not found: {wanted}")
     if group.family != family:
+        # Two wordings of AWS: the first is of a cluster's group, as quoted for Aurora and Neptune.
         raise bad_combination(
             f"The Parameter Group {group.name} with DBParameterGroupFamily {group.family} cannot be used for this "
             f"instance. Please use a Parameter Group with DBParameterGroupFamily {family}"
+            if level == "cluster"
+            else f"The parameter group {group.name} with DBParameterGroupFamily {group.family} can't be used for this "
+            f"instance. Use a parameter group with DBParameterGroupFamily {family}."
         )
     return group
 
@@ -86,6 +90,7 @@ def create(store: Store, request: Request) -> dict[str, Any]:
     level = _level(request)
     name = validate.identifier(_NAME[level], spec[_NAME[level]])
     given = tags.from_list(spec.get("Tags"))
+    validate.description("Description", spec["Description"])
     if name.startswith("default."):
         raise bad_value(f"The parameter group name {name} is reserved.")
     if spec["DBParameterGroupFamily"] not in catalog.families():
@@ -184,7 +189,7 @@ def modify(store: Store, request: Request) -> dict[str, Any]:
         if name not in known:
             raise bad_value(f"Could not find parameter with name: {name}")
         validate.parameter(known[name], one["ParameterValue"])
-        _check_method(method, known[name].apply_type, name)
+        _check_method(method, known[name].apply_type)
         checked[name] = (one["ParameterValue"], method)
     changed = {name for name, value in checked.items() if group.values.get(name, ("",))[0] != value[0]}
     _check_owners(store, group, group.values | checked)
@@ -218,7 +223,7 @@ def reset(store: Store, request: Request) -> dict[str, Any]:
             if name not in known:
                 raise bad_value(f"Could not find parameter with name: {name}")
             methods[name] = one.get("ApplyMethod") or "pending-reboot"
-            _check_method(methods[name], known[name].apply_type, name)
+            _check_method(methods[name], known[name].apply_type)
         if not methods:
             raise bad_combination("Either ResetAllParameters or a list of parameters must be given.")
     changed = methods.keys() & group.values.keys()
@@ -260,11 +265,11 @@ def check_table_names(cluster: Cluster, wanted: str | None) -> None:
         )
 
 
-def _check_method(method: str, apply_type: str, name: str) -> None:
+def _check_method(method: str, apply_type: str) -> None:
     if method not in ("immediate", "pending-reboot"):
         raise bad_value(f"Invalid apply method: {method}. Valid values are: immediate, pending-reboot")
     if method == "immediate" and apply_type == "static":
-        raise bad_combination(f"cannot use immediate apply method for static parameter: {name}")
+        raise bad_combination("cannot use immediate apply method for static parameter")
 
 
 def _writable(store: Store, level: str, name: str) -> ParameterGroup:

@@ -50,7 +50,9 @@ def check(store: Store, request: Request) -> None:
     configuration = spec.get("TargetTrackingScalingPolicyConfiguration") or {}
     metric = (configuration.get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType")
     if metric is not None and metric not in _METRICS:
-        raise validation(f"The metric type {metric} is not valid for the scalable dimension {DIMENSION}")
+        raise validation(
+            f"Scalable dimension {DIMENSION} only supports the following predefined metric types: {', '.join(_METRICS)}"
+        )
     others = [
         policy.target_tracking_scaling_policy_configuration or {}
         for policy in kept.policies.values()

@@ -54,6 +54,7 @@ def create_db_subnet_group(store: Store, request: Request) -> dict[str, Any]:
     spec = request.parameters or {}
     name = validate.identifier("DBSubnetGroupName", spec["DBSubnetGroupName"])
     given = tags.from_list(spec.get("Tags"))
+    validate.description("DBSubnetGroupDescription", spec["DBSubnetGroupDescription"])
     if name in store.subnet_groups:
         raise fault("DBSubnetGroupAlreadyExistsFault", f"The DB subnet group '{name}' already exists.")
     if len([one for one in store.subnet_groups if one != DEFAULT]) >= settings.rds_max_subnet_groups:
@@ -79,6 +80,7 @@ def modify_db_subnet_group(store: Store, request: Request) -> dict[str, Any]:
     if missing := sorted(used - set(subnets.values())):
         gone = sorted(one for one, zone in group.subnets.items() if zone in missing)
         raise fault("SubnetAlreadyInUse", f"Some of the subnets to be deleted are currently in use: {', '.join(gone)}")
+    validate.description("DBSubnetGroupDescription", spec.get("DBSubnetGroupDescription", ""))
     group.subnets = subnets
     group.description = spec.get("DBSubnetGroupDescription", group.description)
     return {"DBSubnetGroup": describe(group)}

@@ -156,5 +156,7 @@ def _categories(source_type: str | None, wanted: list[str] | None) -> list[str]:
     }
     for one in wanted or ():
         if one not in known:
-            raise fault("SubscriptionCategoryNotFoundFault", f"The event category {one} does not exist.")
+            raise fault(
+                "SubscriptionCategoryNotFoundFault", f"Category : {one} not found for source type {source_type}."
+            )
     return list(dict.fromkeys(wanted or ()))
