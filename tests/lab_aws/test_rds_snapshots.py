@@ -14,6 +14,30 @@ def names(rds: Any, **wanted: Any) -> list[str]:
     return [s["DBClusterSnapshotIdentifier"] for s in found]
 
 
+def test_snapshots_of_aws_backup(rds, lab, cluster, refused):
+    """RDS user guide, "Using AWS Backup": manual ones with names of their own, which AWS Backup alone deletes."""
+    name = cluster(instances=0)
+    backup = lab.rds_backup(name)
+    assert backup.startswith("awsbackup:job-")
+    lab.clock(advance=11)
+    assert backup in names(rds)
+    assert names(rds, DBClusterIdentifier=name, SnapshotType="awsbackup") == [backup]
+    assert names(rds, DBClusterIdentifier=name, SnapshotType="manual") == []
+    (shown_backup,) = rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=backup)["DBClusterSnapshots"]
+    arn = shown_backup["DBClusterSnapshotArn"]
+    assert arn.endswith(f":cluster-snapshot:{backup}")
+    rds.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "a", "Value": "b"}])
+    for number, identifier in enumerate((backup, arn)):
+        cluster.made.append(f"{name}-{number}")
+        rds.restore_db_cluster_from_snapshot(
+            DBClusterIdentifier=f"{name}-{number}",
+            SnapshotIdentifier=identifier,
+            Engine="aurora-postgresql",
+            DBSubnetGroupName="lab-net",
+        )
+    refused("InvalidDBClusterSnapshotStateFault", rds.delete_db_cluster_snapshot, DBClusterSnapshotIdentifier=backup)
+
+
 def test_a_manual_snapshot_and_a_restore_from_it(rds, lab, cluster, refused):
     name = cluster(
         instances=0,

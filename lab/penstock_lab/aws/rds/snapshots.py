@@ -71,7 +71,7 @@ def take(
         store.automated.setdefault(cluster.resource, {})[identifier] = snapshot
     store.plane.snapshot_taken(cluster, snapshot)
     started, finished = (
-        ("RDS-EVENT-0074", "RDS-EVENT-0075") if kind == "manual" else ("RDS-EVENT-0168", "RDS-EVENT-0169")
+        ("RDS-EVENT-0168", "RDS-EVENT-0169") if kind == "automated" else ("RDS-EVENT-0074", "RDS-EVENT-0075")
     )
     store.events.emit(started, identifier, at, tags=snapshot.tags)
 

@@ -1,14 +1,16 @@
-"""What AWS and other people do to RDS, for ``/lab/rds/…``: crashes, failovers, upgrades, changes from outside."""
+"""What AWS and other people do to RDS, for ``/lab/rds/…``: crashes, failovers, upgrades, AWS Backup, changes from outside."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..clock import clock
 from ..errors import AwsError
 from ..request import ACCOUNT, DEFAULT_REGION, Request
-from . import account, clusterchanges, failover
+from ..settings import settings
+from . import account, clusterchanges, failover, snapshots
 from .store import Cluster, Store
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ def actions(regions: Regions, operations: dict[str, Operation]) -> dict[str, Act
         "rds/failover": run(_failover, "cluster", "target"),
         "rds/crash": run(_crash, "cluster", "instance"),
         "rds/upgrade": run(_upgrade, "cluster", "version"),
+        "rds/backup": run(_backup, "cluster"),
         "rds/password": run(_password, "cluster"),
         "rds/status": run(_status, "name", "status"),
         "rds/call": run(call, "operation", "parameters"),
@@ -89,6 +92,13 @@ def _upgrade(store: Store, body: dict[str, Any]) -> dict[str, Any]:
     step = clusterchanges.upgrade_step(store, cluster, target.version)
     clusterchanges.run(store, cluster, [step], clock.now())
     return {"version": target.version}
+
+
+def _backup(store: Store, body: dict[str, Any]) -> dict[str, Any]:
+    cluster = store.cluster(_text(body, "cluster"))
+    name = f"awsbackup:job-{uuid.uuid4()}"
+    snapshots.take(store, cluster, name, "awsbackup", clock.now(), seconds=settings.rds_backup_s)
+    return {"snapshot": name}
 
 
 def _password(store: Store, body: dict[str, Any]) -> dict[str, Any]:

@@ -197,7 +197,7 @@ class Snapshot:
     """A cluster's snapshot; ``cluster`` is the cluster as it was, and ``time`` the moment it shows."""
 
     identifier: str
-    kind: str  # manual or automated
+    kind: str  # manual, automated or awsbackup
     arn: str
     created: float
     time: float
