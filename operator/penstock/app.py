@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -42,6 +42,7 @@ from penstock.engine.loop import Loop
 from penstock.engine.money import Money
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
+from penstock.engine.supervisor import supervised
 
 log = logging.getLogger(__name__)
 
@@ -179,13 +180,17 @@ class Operator:
             asyncio.create_task(self._stop.wait(), name="stop"),
             asyncio.create_task(loop.run(leaving, GRACE), name="workers"),
             asyncio.create_task(_watch(kube, kinds, watches, informer), name="watches"),
-            asyncio.create_task(tables.watch(wake), name="inventory"),
-            asyncio.create_task(clusters.watch(wake), name="clusters"),
-            asyncio.create_task(prices.run(), name="prices"),
             asyncio.create_task(drills.watch(wake), name="drills"),
-            asyncio.create_task(meters.run(), name="spend"),
-            asyncio.create_task(bills.run(), name="bills"),
         }
+        # What an unrelated record, price or bill can break: without it, or with what is old, everything else goes on.
+        optional: dict[str, Callable[[], Awaitable[None]]] = {
+            "inventory": lambda: tables.watch(wake),
+            "clusters": lambda: clusters.watch(wake),
+            "prices": prices.run,
+            "spend": meters.run,
+            "bills": bills.run,
+        }
+        tasks |= {asyncio.create_task(supervised(name, run), name=name) for name, run in optional.items()}
         if lease is not None:
             tasks.add(asyncio.create_task(_keep(lease), name="lease"))
         code = 0
@@ -286,6 +291,7 @@ class Operator:
         metrics.QUEUE_OVERDUE.set(loop.queue.overdue)
         metrics.QUEUE_OLDEST.set(loop.queue.oldest_wait)
         loop.store.measure()
+        metrics.INVENTORY_AGE.clear()
         for kind in self._measured:
             kind.measure()
         for part in (self._books, self._prices, self._meters):

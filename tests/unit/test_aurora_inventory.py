@@ -647,37 +647,49 @@ async def test_the_age_is_that_of_the_last_good_read() -> None:
         await asyncio.sleep(100)
         account.fails = lambda operation, _: DENIED if operation == "DescribeEvents" else None
         await asyncio.sleep(100)
+        metrics.INVENTORY_AGE.clear()
         inventory.measure()
         told = {s.labels["read"]: s.value for s in metrics.INVENTORY_AGE.collect()[0].samples}
         assert set(told) == {"clusters", "instances", "events"}
         assert told["clusters"] < 6 < 23 < 90 < told["events"]
         assert told["clusters"] == inventory.age(HOME)
         inventory.forget(key("a"))
+        metrics.INVENTORY_AGE.clear()
         inventory.measure()
         assert not metrics.INVENTORY_AGE.collect()[0].samples
 
 
 @virtual
-async def test_an_error_that_is_no_trouble_ends_the_run_and_is_told_to_who_waits() -> None:
+async def test_an_answer_that_cannot_be_read_fails_its_region_and_nothing_else() -> None:
     account = RecordedAccount()
+    account.cluster("a", 1)
     inventory = Inventory(account)  # type: ignore[arg-type]
     inventory.watches(key("a"), HOME, "a")
+    inventory.watches(key("b"), "eu-west-1", "b")
     run = asyncio.create_task(inventory.run(Woken()))
     await asyncio.sleep(10)
 
     works = account.call
 
     async def breaks(service: str, operation: str, *more: Any, **named: Any) -> dict[str, Any]:
-        # One read alone: with several it is chance which of them ends the run before the others are told.
-        if operation == "DescribeDBClusters":
+        if operation == "DescribeDBClusters" and named["region"] == HOME:
             raise RuntimeError("a defect")
         return await works(service, operation, *more, **named)
 
     account.call = breaks  # type: ignore[method-assign, assignment]
     with pytest.raises(RuntimeError, match="a defect"):
         await inventory.view(HOME, "a", fresh=True)
-    with pytest.raises(RuntimeError, match="a defect"):
-        await run
+    await asyncio.sleep(200)
+    assert not run.done()
+    assert inventory.age("eu-west-1") < 10 < 150 < inventory.age(HOME)
+    trouble = inventory.trouble(HOME)
+    assert trouble is not None
+    assert "a defect" in trouble.sentence
+    account.call = works  # type: ignore[method-assign]
+    await asyncio.sleep(70)
+    assert inventory.age(HOME) < 10
+    assert inventory.trouble(HOME) is None
+    run.cancel()
 
 
 def event_bridge(region: str) -> str:

@@ -96,7 +96,6 @@ class Inventory:
         self._interests: dict[Key, tuple[str, str]] = {}
         self._regions: dict[str, _Region] = {}
         self._wake: Wake | None = None
-        self._crash: asyncio.Future[None] | None = None
 
     def watches(self, key: Key, region: str, identifier: str) -> None:
         """An object's interest in a cluster; called with each pass, it replaces the object's earlier one."""
@@ -166,24 +165,15 @@ class Inventory:
     async def run(self, wake: Wake) -> None:
         """Read until cancelled; wake(key) for every object whose cluster appeared, changed or vanished, or has new events."""
         self._wake = wake
-        self._crash = asyncio.get_running_loop().create_future()
         for region in self._regions.values():
             if region.watchers:
                 region.start()
-        hints = None
-        if self._queue_url:
-            hints = asyncio.create_task(
-                Hints(self._account, self._queue_url, lambda: bool(self._interests), self.hint).run(), name="hints"
-            )
         try:
-            await asyncio.wait({self._crash, *([hints] if hints else [])}, return_when=asyncio.FIRST_COMPLETED)
-            if hints is not None and hints.done():
-                hints.result()
-            await self._crash
+            if self._queue_url:
+                await Hints(self._account, self._queue_url, lambda: bool(self._interests), self.hint).run()
+            await asyncio.Event().wait()
         finally:
             self._wake = None
-            if hints is not None:
-                hints.cancel()
             for region in self._regions.values():
                 region.cancel()
 
@@ -204,14 +194,13 @@ class Inventory:
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
-        metrics.INVENTORY_AGE.clear()
         for name, region in self._regions.items():
             for reader in region.readers:
                 metrics.INVENTORY_AGE.labels(name, reader.name).set(reader.age())
 
     def _region(self, name: str) -> _Region:
         if name not in self._regions:
-            self._regions[name] = _Region(self._account, name, self._cycles, self._tell, self._crashed)
+            self._regions[name] = _Region(self._account, name, self._cycles, self._tell)
         return self._regions[name]
 
     def _drop(self, key: Key, region: str, identifier: str) -> None:
@@ -236,10 +225,6 @@ class Inventory:
         if self._wake is not None:
             self._wake(key)
 
-    def _crashed(self, error: BaseException) -> None:
-        if self._crash is not None and not self._crash.done():
-            self._crash.set_exception(error)
-
 
 @dataclass
 class _Region:
@@ -250,7 +235,6 @@ class _Region:
     name: str
     cycles: InventoryCycles
     tell: Wake
-    crashed: Callable[[BaseException], None]
     watchers: dict[str, set[Key]] = field(default_factory=dict)
     hurries: dict[str, float] = field(default_factory=dict)
     cycling: bool = False
@@ -334,7 +318,6 @@ class _Region:
             fetch,
             lambda: self.account.affords("rds", operation, self.name),
             self._hurrying,
-            self.crashed,
         )
 
     def _hurrying(self) -> frozenset[str]:

@@ -255,7 +255,9 @@ class AuroraClusters:
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose cluster changed on the queue."""
         self._wake = wake
-        await asyncio.gather(self._inventory.run(wake), self._advisor.run(wake), self._watching.run(wake))
+        async with asyncio.TaskGroup() as tasks:
+            for part in (self._inventory, self._advisor, self._watching):
+                tasks.create_task(part.run(wake))
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""

@@ -12,6 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from penstock.api.conditions import Reason
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.queue import Priority
 
@@ -56,8 +57,8 @@ Fetch = Callable[[frozenset[str] | None, Priority], Awaitable[int]]
 class Reader:
     """One kind of read in one region.
 
-    fetch: see Fetch. affords: whether a background read could be sent now. hurrying: the clusters in transition. crashed: told of an error that is
-    no Trouble. began: time of the event loop at which the last good full read began. trouble: why the last read failed, None when it did not.
+    fetch: see Fetch. affords: whether a background read could be sent now. hurrying: the clusters in transition. began: time of the event loop
+    at which the last good full read began. trouble: why the last read failed, None when it did not.
     """
 
     def __init__(
@@ -67,7 +68,6 @@ class Reader:
         fetch: Fetch,
         affords: Callable[[], bool],
         hurrying: Callable[[], frozenset[str]],
-        crashed: Callable[[BaseException], None],
     ) -> None:
         self.name = name
         self.pages = 1
@@ -77,7 +77,6 @@ class Reader:
         self._fetch = fetch
         self._affords = affords
         self._hurrying = hurrying
-        self._crashed = crashed
         self._made = asyncio.get_running_loop().time()
         self._cycling = False
         self._task: asyncio.Task[None] | None = None
@@ -146,12 +145,7 @@ class Reader:
     def _ensure(self) -> None:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work(), name=f"inventory-{self.name}")
-            self._task.add_done_callback(self._ended)
         self._poked.set()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._crashed(error)
 
     async def _work(self) -> None:
         while self._cycling or self._waiting:
@@ -220,6 +214,11 @@ class Reader:
         except Trouble as trouble:
             self._failed(trouble)
             self._land(trouble)
+        except Exception as error:
+            # A record of the account that nobody foresaw: it fails this read, which is tried again, and neither other regions nor the process.
+            log.exception("%s were not read", self.name)
+            self._failed(Trouble(Meaning.UNKNOWN, Reason.UNKNOWN, f"What AWS answered cannot be read: {error!r}."))
+            self._land(error)
         except BaseException as error:
             self._land(error)
             raise

@@ -34,7 +34,6 @@ from penstock.dynamo.memory import Memory
 from penstock.dynamo.observe import Cycles, Observer
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions, metrics
-from penstock.engine.errors import Trouble
 from penstock.engine.hibernation import problems
 from penstock.engine.kind import Invalid, Key, Look, Money, Object, Outcome, Report
 from penstock.engine.kube import Resource
@@ -210,20 +209,16 @@ class DynamoTables:
 
     async def watch(self, wake: Callable[[Key], None]) -> None:
         """Read in batches for ever; wake(key) puts an object whose table is not as remembered on the queue."""
-        await asyncio.gather(
-            self._cycle(self._inventory.list_once, self._inventory.next_listing, wake),
-            self._cycle(self._inventory.tags_once, self._inventory.next_tags, wake),
-            self._advisor.run(wake),
-        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._cycle(self._inventory.list_once, self._inventory.next_listing, wake))
+            tasks.create_task(self._cycle(self._inventory.tags_once, self._inventory.next_tags, wake))
+            tasks.create_task(self._advisor.run(wake))
 
     async def _cycle(self, read: Any, pause: Callable[[], float], wake: Callable[[Key], None]) -> None:
         while True:
             await asyncio.sleep(pause())
-            try:
-                for key in await read(list(self._known())):
-                    wake(key)
-            except Trouble as trouble:
-                log.info("the inventory was not read: %s", trouble.sentence)
+            for key in await read(list(self._known())):
+                wake(key)
 
     def _known(self) -> Iterator[Known]:
         for key, entry in self._entries.items():
@@ -241,6 +236,7 @@ class DynamoTables:
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
+        self._inventory.measure()
         saving = sum((e.advice.saving for e in self._entries.values()), Decimal(0))
         metrics.ADVICE_SAVING.labels(NAME).set(float(saving))
 

@@ -45,7 +45,7 @@ CLOUDWATCH_METRICS = Counter(
 )
 INVENTORY_AGE = Gauge(
     "penstock_inventory_age_seconds",
-    "Time since what is read for all objects of a region at once (clusters, instances, events) was last read.",
+    "Time since what is read for all objects of a region at once (clusters, instances, events, tables, tags) was last read.",
     ["region", "read"],
 )
 KUBE_REQUESTS = Counter(
@@ -75,6 +75,11 @@ ADVICE_SAVING = Gauge(
     "penstock_advice_saving_usd",
     "What the best advice for every object would save a month, together, in US dollars.",
     ["kind"],
+)
+TASK_RESTARTS = Counter(
+    "penstock_task_restarts_total",
+    "How often a task that the operator can do without (prices, spend, bills, inventories) crashed and was started again.",
+    ["task"],
 )
 LEADER = Gauge("penstock_leader", "1 while this process holds the Lease.")
 WATCH_AGE = Gauge("penstock_watch_event_age_seconds", "Time since the watch last told of any object.")
