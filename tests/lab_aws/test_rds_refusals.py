@@ -402,6 +402,22 @@ def test_groups_that_a_clone_uses(rds, lab, cluster, refused):
     )
 
 
+def test_groups_that_an_upgrade_waits_for(rds, lab, cluster, refused):
+    """By analogy to groups in use: the maintenance window would find them gone."""
+    family = {"DBParameterGroupFamily": "aurora-postgresql16", "Description": "x"}
+    ours, own = {"DBClusterParameterGroupName": "next"}, {"DBParameterGroupName": "next"}
+    rds.create_db_cluster_parameter_group(**ours, **family)
+    rds.create_db_parameter_group(**own, **family)
+    one = {"DBClusterIdentifier": cluster()}
+    upgrade = {"EngineVersion": "16.8", "AllowMajorVersionUpgrade": True, "DBInstanceParameterGroupName": "Next"}
+    rds.modify_db_cluster(**one, **upgrade, DBClusterParameterGroupName="Next")
+    refused("InvalidDBParameterGroupState", rds.delete_db_cluster_parameter_group, **ours)
+    refused("InvalidDBParameterGroupState", rds.delete_db_parameter_group, **own)
+    lab.clock(advance=8 * 86400)
+    made = shown(rds, one["DBClusterIdentifier"])
+    assert (made["EngineVersion"], made["DBClusterParameterGroup"]) == ("16.8", "next")
+
+
 # ---- parameters
 
 

@@ -69,7 +69,10 @@ def modify_db_cluster(store: Store, request: Request) -> dict[str, Any]:
         cluster.pending["EngineVersion"] = clusters.engine_of(cluster.engine, waiting["EngineVersion"]).version
         if cluster.pending["EngineVersion"] == cluster.version:
             del cluster.pending["EngineVersion"]
-        cluster.upgrade_groups = (spec.get("DBClusterParameterGroupName"), spec.get("DBInstanceParameterGroupName"))
+        cluster.upgrade_groups = (
+            (spec.get("DBClusterParameterGroupName") or "").lower() or None,
+            (spec.get("DBInstanceParameterGroupName") or "").lower() or None,
+        )
     if immediately:
         store.window_closed(cluster)
         steps += pending_steps(store, cluster)

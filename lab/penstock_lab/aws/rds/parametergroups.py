@@ -114,7 +114,9 @@ def delete(store: Store, request: Request) -> None:
     if name.startswith("default."):
         raise fault("InvalidDBParameterGroupStateFault", f"Default DBParameterGroup cannot be deleted: {name}")
     find(store, level, name)
-    if next(iter(store.of_group(level, name)), None) is not None:
+    place = ("cluster", "instance").index(level)
+    upgrading = [one.upgrade_groups[place] for one in store.clusters.values() if "EngineVersion" in one.pending]
+    if next(iter(store.of_group(level, name)), None) is not None or name in upgrading:
         raise fault(
             "InvalidDBParameterGroupStateFault",
             f"One or more database instances are still members of this parameter group {name}, so the group cannot be "
