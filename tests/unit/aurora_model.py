@@ -239,6 +239,7 @@ def _create(world: World, p: Mapping[str, Any]) -> World:
         parameter_group=group,
         subnet_group=subnets,
         security_groups=tuple(sorted(p.get("VpcSecurityGroupIds") or ("sg-default",))),
+        database_name=p.get("DatabaseName", ""),
         encrypted=True,
         storage_type=_storage(p.get("StorageType", "aurora")),
         iam_authentication=p.get("EnableIAMDatabaseAuthentication", False),

@@ -282,6 +282,46 @@ def test_until_the_cluster_exists_what_aws_settles_can_be_edited(status: dict[st
     assert _changed(manifest(engine={"type": "AuroraMySQL"}), manifest()) == []
 
 
+@pytest.mark.parametrize(
+    ("named", "in_aws"),
+    [
+        ({"credentials": {"masterUsername": "boss"}}, {"credentials": {"masterUsername": "boss"}}),
+        ({"databaseName": "books"}, {"databaseName": "books"}),
+        ({"network": {"subnetGroup": "shop"}}, {"subnetGroup": "shop"}),
+        ({"network": {"subnetIds": ["subnet-a", "subnet-b"]}}, {"subnetGroup": "penstock-ledger"}),
+        (
+            {"encryption": {"kmsKey": "arn:aws:kms:us-east-1:123456789012:key/k"}},
+            {"kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k"},
+        ),
+        ({"encryption": {"kmsKey": "alias/ledger"}}, {"kmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/k"}),
+        ({"restoreFrom": {"snapshotIdentifier": "last"}}, {"restoreFrom": {"snapshotIdentifier": "last"}}),
+        (
+            {"restoreFrom": {"clusterIdentifier": "books", "time": "2026-11-01T12:00:00Z"}},
+            {"restoreFrom": {"clusterIdentifier": "books", "time": "2026-11-01T12:00:00Z"}},
+        ),
+    ],
+)
+def test_what_aws_has_can_be_taken_out_of_the_spec_and_put_back(named: dict[str, Any], in_aws: dict[str, Any]) -> None:
+    def manifest(**spec: Any) -> dict[str, Any]:
+        body = {"engine": {"type": "AuroraPostgreSQL"}, "instances": {"class": "db.t4g.medium"}, **spec}
+        status = {"resourceId": "cluster-LEDGER", **in_aws}
+        return {"kind": "AuroraCluster", "metadata": {"name": "ledger"}, "spec": body, "status": status}
+
+    assert _changed(manifest(), manifest(**named)) == []
+    assert _changed(manifest(**named), manifest()) == []
+
+
+def test_a_wrong_name_of_what_aws_settled_can_be_mended_and_not_changed_again() -> None:
+    def manifest(username: str) -> dict[str, Any]:
+        body = {"engine": {"type": "AuroraPostgreSQL"}, "instances": {"class": "db.t4g.medium"}}
+        spec = {**body, "credentials": {"masterUsername": username}}
+        status = {"resourceId": "cluster-LEDGER", "credentials": {"masterUsername": "boss"}}
+        return {"kind": "AuroraCluster", "metadata": {"name": "ledger"}, "spec": spec, "status": status}
+
+    assert _changed(manifest("boss"), manifest("other")) == []
+    assert len(_changed(manifest("other"), manifest("boss"))) == 1
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

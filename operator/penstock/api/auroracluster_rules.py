@@ -7,8 +7,11 @@ reference and of the Aurora user guide unless a comment says otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
+
+from pydantic.alias_generators import to_snake
 
 from penstock.api import auroracluster_forms as forms
 from penstock.api import engine_version
@@ -258,56 +261,130 @@ def _in(value: Any, field: str) -> Any:
 
 _FOR_EVER: Final = "may be taken away, but not added or changed"
 
+
+def _or(rule: Rule, cel: str, holds: Callable[[Any, Any], bool]) -> Rule:
+    """A transition rule of a spec as one of the whole object that another condition of the whole object satisfies too."""
+    whole = of_spec(rule)
+    keeps = whole.keeps
+    assert keeps is not None
+    return replace(whole, cel=f"({whole.cel}) || ({cel})", keeps=lambda new, old: keeps(new, old) or holds(new, old))
+
+
+def _or_as_aws_has_it(rule: Rule, status: str) -> Rule:
+    """The field may also say what the status says that AWS has: our own message may ask for that, and the revert of an edit
+    may bring it back."""
+    field, have = f"self.spec.{rule.at}", f"oldSelf.status.{status}"
+    parts = status.split(".")
+    there = " && ".join(f"has(oldSelf.status.{'.'.join(parts[: n + 1])})" for n in range(len(parts)))
+
+    def holds(new: Any, old: Any) -> bool:
+        found = _at(old.status, status)
+        return found is not None and _at(new.spec, rule.at) == found
+
+    return _or(rule, f"{there} && {field} == {have}", holds)
+
+
+def _at(value: Any, path: str) -> Any:
+    """A field deep in a model, by its path in manifests; None where there is none."""
+    for name in path.split("."):
+        value = _in(value, to_snake(name))
+    return value
+
+
+def _same_source_cel(field: str) -> str:
+    now, once = "self.spec.restoreFrom", "oldSelf.status.restoreFrom"
+    return f"(has({now}.{field}) ? {now}.{field} : '') == (has({once}.{field}) ? {once}.{field} : '')"
+
+
 # AWS settles these when it makes the cluster. Before that, the value may be the very one that AWS refuses.
 _SETTLED = (
-    Rule(
-        "must be unchanged: a cluster cannot change its engine; make another AuroraCluster and copy the data",
-        cel="self.engine.type == oldSelf.engine.type",
-        keeps=lambda new, old: new.engine.type == old.engine.type,
-        at="engine.type",
+    of_spec(
+        Rule(
+            "must be unchanged: a cluster cannot change its engine; make another AuroraCluster and copy the data",
+            cel="self.engine.type == oldSelf.engine.type",
+            keeps=lambda new, old: new.engine.type == old.engine.type,
+            at="engine.type",
+        )
     ),
-    Rule(
-        f"{_FOR_EVER}: AWS settles the master user when it makes the cluster",
-        cel=_kept("credentials", "masterUsername", f"(self.engine.type == '{POSTGRESQL}' ? 'postgres' : 'admin')"),
-        keeps=lambda new, old: _keeps(
-            _in(new.credentials, "master_username"),
-            _in(old.credentials, "master_username"),
-            old,
-            "postgres" if new.engine.type == POSTGRESQL else "admin",
+    _or_as_aws_has_it(
+        Rule(
+            f"{_FOR_EVER}: AWS settles the master user when it makes the cluster",
+            cel=_kept("credentials", "masterUsername", f"(self.engine.type == '{POSTGRESQL}' ? 'postgres' : 'admin')"),
+            keeps=lambda new, old: _keeps(
+                _in(new.credentials, "master_username"),
+                _in(old.credentials, "master_username"),
+                old,
+                "postgres" if new.engine.type == POSTGRESQL else "admin",
+            ),
+            at="credentials.masterUsername",
         ),
-        at="credentials.masterUsername",
+        "credentials.masterUsername",
     ),
-    Rule(
-        f"{_FOR_EVER}: it is made with the cluster; make further databases in SQL",
-        cel=_kept("", "databaseName"),
-        keeps=lambda new, old: _keeps(new.database_name, old.database_name, old),
-        at="databaseName",
+    _or_as_aws_has_it(
+        Rule(
+            f"{_FOR_EVER}: it is made with the cluster; make further databases in SQL",
+            cel=_kept("", "databaseName"),
+            keeps=lambda new, old: _keeps(new.database_name, old.database_name, old),
+            at="databaseName",
+        ),
+        "databaseName",
     ),
-    Rule(
-        f"{_FOR_EVER}: the key of a cluster is for ever; restore a snapshot into another AuroraCluster with the other key",
-        cel=_kept("encryption", "kmsKey"),
-        keeps=lambda new, old: _keeps(_in(new.encryption, "kms_key"), _in(old.encryption, "kms_key"), old),
-        at="encryption.kmsKey",
+    _or(
+        Rule(
+            f"{_FOR_EVER}: the key of a cluster is for ever; "
+            "restore a snapshot into another AuroraCluster with the other key",
+            cel=_kept("encryption", "kmsKey"),
+            keeps=lambda new, old: _keeps(_in(new.encryption, "kms_key"), _in(old.encryption, "kms_key"), old),
+            at="encryption.kmsKey",
+        ),
+        # Which key an alias means is not known here; the operator looks.
+        "has(oldSelf.status.kmsKeyArn) && (self.spec.encryption.kmsKey == oldSelf.status.kmsKeyArn"
+        " || !has(oldSelf.spec.encryption) || !has(oldSelf.spec.encryption.kmsKey))",
+        lambda new, old: (
+            old.status.kms_key_arn is not None
+            and (
+                _at(new.spec, "encryption.kmsKey") == old.status.kms_key_arn
+                or _at(old.spec, "encryption.kmsKey") is None
+            )
+        ),
     ),
-    Rule(
-        f"{_FOR_EVER}: a cluster cannot move to another subnet group; make another AuroraCluster and copy the data",
-        cel=_kept("network", "subnetGroup"),
-        keeps=lambda new, old: _keeps(_in(new.network, "subnet_group"), _in(old.network, "subnet_group"), old),
-        at="network.subnetGroup",
+    _or_as_aws_has_it(
+        Rule(
+            f"{_FOR_EVER}: a cluster cannot move to another subnet group; make another AuroraCluster and copy the data",
+            cel=_kept("network", "subnetGroup"),
+            keeps=lambda new, old: _keeps(_in(new.network, "subnet_group"), _in(old.network, "subnet_group"), old),
+            at="network.subnetGroup",
+        ),
+        "subnetGroup",
     ),
-    Rule(
-        "must not be added: a cluster cannot move to another subnet group; make another AuroraCluster and copy the data",
-        cel="!(has(self.network) && has(self.network.subnetIds))"
-        " || (has(oldSelf.network) && has(oldSelf.network.subnetIds))",
-        keeps=lambda new, old: _in(new.network, "subnet_ids") is None or _in(old.network, "subnet_ids") is not None,
-        at="network.subnetIds",
+    _or(
+        Rule(
+            "must not be added: a cluster cannot move to another subnet group; "
+            "make another AuroraCluster and copy the data",
+            cel="!(has(self.network) && has(self.network.subnetIds))"
+            " || (has(oldSelf.network) && has(oldSelf.network.subnetIds))",
+            keeps=lambda new, old: _in(new.network, "subnet_ids") is None or _in(old.network, "subnet_ids") is not None,
+            at="network.subnetIds",
+        ),
+        # Of the group that Penstock made of them they can be named again.
+        "has(oldSelf.status.subnetGroup) && oldSelf.status.subnetGroup.startsWith('penstock-')",
+        lambda _, old: (old.status.subnet_group or "").startswith("penstock-"),
     ),
-    Rule(
-        "may be removed, but not added or changed: it is read only when the cluster is made; "
-        "make another AuroraCluster to restore into",
-        cel="!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)",
-        keeps=lambda new, old: new.restore_from is None or new.restore_from == old.restore_from,
-        at="restoreFrom",
+    _or(
+        Rule(
+            "may be removed, but not added or changed: it is read only when the cluster is made; "
+            "make another AuroraCluster to restore into",
+            cel="!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)",
+            keeps=lambda new, old: new.restore_from is None or new.restore_from == old.restore_from,
+            at="restoreFrom",
+        ),
+        "has(oldSelf.status.restoreFrom) && "
+        + " && ".join(map(_same_source_cel, ("snapshotIdentifier", "clusterIdentifier", "time"))),
+        lambda new, old: (
+            old.status.restore_from is not None
+            and new.spec.restore_from is not None
+            and new.spec.restore_from.model_dump() == old.status.restore_from.model_dump()
+        ),
     ),
 )
 
@@ -483,7 +560,7 @@ def _named(cluster: Any) -> bool:
 
 
 CLUSTER = (
-    *once_created("resourceId", *map(of_spec, _SETTLED)),
+    *once_created("resourceId", *_SETTLED),
     Rule(
         "cannot be part of the cluster's identifier, which is namespace-name: RDS allows at most 60 letters, digits and "
         "single hyphens, and a letter first; set spec.clusterIdentifier",

@@ -15,6 +15,7 @@ from penstock.api.model import StatusModel, Timestamp
 from penstock.api.plan import PlanStatus
 
 # Rules compare these with the spec, and CEL's cost limits need bounds.
+SettledText = Annotated[str, Field(max_length=400)]
 VersionText = Annotated[str, Field(max_length=64)]
 
 
@@ -76,7 +77,7 @@ class CredentialsStatus(StatusModel):
     """The Secrets Manager secret with the password that AWS manages."""
     secret_version: str | None = None
     """The uid and resourceVersion of the Secret whose password AWS was last given; another one is a rotation."""
-    master_username: str | None = None
+    master_username: SettledText | None = None
     """The master user's name."""
 
 
@@ -113,6 +114,17 @@ class Restore(StatusModel):
     """A snapshot's or a cluster's identifier."""
     started_at: Timestamp
     """When it was asked for."""
+
+
+class RestoreFrom(StatusModel):
+    """What spec.restoreFrom said while there was no cluster."""
+
+    snapshot_identifier: SettledText | None = None
+    """The identifier or ARN of a cluster snapshot."""
+    cluster_identifier: SettledText | None = None
+    """The identifier of a cluster."""
+    time: SettledText | None = None
+    """The moment to restore."""
 
 
 class Transition(StatusModel):
@@ -339,14 +351,20 @@ class AuroraClusterStatus(StatusModel):
     """What AWS holds for the maintenance window or a reboot: field, or instance/field, and its value to come."""
     parameter_groups: ParameterGroups | None = None
     """The parameter groups in force."""
-    subnet_group: str | None = None
+    subnet_group: SettledText | None = None
     """The subnet group in force."""
+    database_name: SettledText | None = None
+    """The database that was made with the cluster."""
+    kms_key_arn: SettledText | None = None
+    """The KMS key that encrypts the cluster."""
     credentials: CredentialsStatus | None = None
     """The master user."""
     observed: dict[str, Any] | None = None
     """What AWS chose where the spec does not say: free-form, for people and tools."""
     managed: Managed | None = None
     """What the operator may remove."""
+    restore_from: RestoreFrom | None = None
+    """What spec.restoreFrom said while there was no cluster: without it an empty one is made with consent only."""
     restore: Restore | None = None
     """The restore that made this cluster."""
     transition: Transition | None = None

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from penstock.api.conditions import Reason
 from penstock.aurora import groups, requests, versions
+from penstock.aurora.consent import consented
 from penstock.aurora.groups import CLUSTER
 from penstock.aurora.state import Desired, Observed
 from penstock.engine.holds import rest
@@ -34,7 +35,12 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         refusals.append(observed.password.refusal)
     parameter_group = groups.name_of(desired, CLUSTER, family, values.cluster, "")
     first = _cluster(desired, version, groups.subnet_group(desired), parameter_group)
-    if before or any(r.blocking for r in refusals):
+    waits: list[Wait] = []
+    (first,) = consented(desired, [first], waits)
+    if waits:
+        # Until then nothing would use the groups.
+        before = [replace(s, when=When.LATER) for s in before]
+    elif before or any(r.blocking for r in refusals):
         first = replace(first, when=When.LATER)
     steps = [*before, first]
     names = [desired.instance(n) for n in range(1, (desired.spec.instance_count or 1) + 1)]
@@ -42,7 +48,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         parameters = requests.create_instance(desired, name, None, None)
         summary = f"make instance {name} ({parameters['DBInstanceClass']})"
         steps.append(Step("rds", "CreateDBInstance", parameters, summary, when=When.LATER, facet="instances"))
-    return rest(steps, observed.held, now, (), refusals)
+    return rest(steps, observed.held, now, waits, refusals)
 
 
 def _cluster(desired: Desired, version: str, subnet_group: str | None, parameter_group: str | None) -> Step:
@@ -62,12 +68,19 @@ def _cluster(desired: Desired, version: str, subnet_group: str | None, parameter
         engine = desired.spec.engine.type.value + (f" {version}" if version else "")
         summary = f"make cluster {desired.identifier} ({engine})"
         told = ("Creating", f"Making cluster {desired.identifier} ({engine}).")
+    # Its users expect the data of what was named once: an empty database in its place is worse than none.
+    instead = desired.status.restore_from if desired.spec.restore_from is None else None
+    if instead is not None:
+        source = instead.snapshot_identifier or instead.cluster_identifier or ""
+        summary = f"make cluster {desired.identifier} empty instead of restored from {source} ({engine})"
     return Step(
         "rds",
         operation,
         parameters,
         summary,
+        when=When.AFTER_CONSENT if instead is not None else When.NOW,
         facet="cluster",
+        subject=f"empty {desired.identifier} instead of {source}" if instead is not None else "",
         told=("Recreating", gone) if gone else told,
     )
 

@@ -74,6 +74,7 @@ class Facets:
         subnet_group, subnet_group_read = await self._subnet_group()
         scaling = await self._scaling()
         snapshot, snapshot_read = await self._snapshot()
+        kms_key = await self._kms_key()
         memory, desired = self.memory, self.desired
         return Observed(
             cluster=self.cluster,
@@ -91,6 +92,7 @@ class Facets:
             held=dict(memory.held),
             age=age,
             unread=tuple((trouble.reason, trouble.sentence) for trouble in self.unread),
+            kms_key=kms_key,
         )
 
     # Which facets are wanted
@@ -328,6 +330,24 @@ class Facets:
 
         found: Snapshot | None = await self._facet("snapshot", read, cycle=float("inf") if settled else 0.5)
         return found, memory.get("snapshot") is not MISSING
+
+    async def _kms_key(self) -> str | None:
+        encryption = self.desired.spec.encryption
+        name = encryption.kms_key if encryption is not None else None
+        if name is None or "alias/" not in name or self.desired.absent or self.cluster is None:
+            return None
+
+        async def read() -> str:
+            try:
+                answer = await self._call("DescribeKey", {"KeyId": name}, service="kms")
+            except Trouble as trouble:
+                if trouble.meaning is Meaning.MISSING:
+                    return ""
+                raise
+            return str((answer.get("KeyMetadata") or {}).get("Arn", ""))
+
+        found: str | None = await self._facet(f"kms_key:{name}", read)
+        return found
 
     # How facets are read
 

@@ -18,6 +18,7 @@ from penstock.engine.conditions import timestamp
 RESTORABLE_EVERY = timedelta(hours=6)
 # What others write, or what is told once: it stays as it is.
 _KEPT = (
+    "restoreFrom",
     "restore",
     "finalSnapshot",
     "failovers",
@@ -49,6 +50,9 @@ def fields(
     kept = {k: v for k, v in status.items() if k not in ("conditions", "observedGeneration", "plan")}
     if observed is None:
         return kept
+    source = desired.spec.restore_from
+    if observed.cluster is None and source is not None and not desired.absent:
+        kept["restoreFrom"] = source.model_dump(mode="json", by_alias=True, exclude_none=True)
     if cluster is not None:
         kept = {
             **{k: kept[k] for k in _KEPT if k in kept},
@@ -88,6 +92,8 @@ def _of_cluster(
             "pending": _pending(observed, cluster),
             "parameterGroups": _parameter_groups(desired, observed, cluster),
             "subnetGroup": cluster.subnet_group,
+            "databaseName": cluster.database_name,
+            "kmsKeyArn": cluster.kms_key,
             "credentials": _credentials(desired, observed, cluster),
             "observed": _observed(desired, observed, cluster),
             "managed": _managed(desired, observed, cluster, adopting),

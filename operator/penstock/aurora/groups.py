@@ -108,6 +108,9 @@ def subnet_steps(desired: Desired, observed: Observed) -> list[Step]:
     if network is None or not network.subnet_ids or not observed.subnet_group_read:
         return []
     name, ids = desired.own_subnet_group, sorted(network.subnet_ids)
+    if observed.cluster is not None and observed.cluster.subnet_group not in ("", name):
+        # A cluster never moves to another group, so nothing would use this one.
+        return []
     have = observed.subnet_group
     if have is None:
         parameters = {

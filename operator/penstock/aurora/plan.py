@@ -21,15 +21,17 @@ from penstock.aurora import (
     hibernation,
     removal,
     scaling,
+    settled,
     states,
     topology,
     versions,
 )
+from penstock.aurora.consent import consented
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
 from penstock.engine.holds import rest, rests
-from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When, consent_hash, consents
+from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When
 
 _DISTURBING = (Effect.RESTART, Effect.FAILOVER)
 
@@ -56,15 +58,18 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
             )
             return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
         return Plan(refusals=(claimed,))
-    other = _other_cluster(desired, cluster)
-    if other is not None:
-        return Plan(refusals=(other,))
+    never = settled.unmanageable(desired, cluster)
+    if claimed is Claim.ADOPT:
+        never = settled.unadoptable(desired, observed, cluster)
+    if never:
+        return Plan(refusals=never)
     return _present(desired, observed, cluster, claimed, now)
 
 
 def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Claim, now: datetime) -> Plan:
     waits = states.waits(desired, observed, cluster, now)
     refusals = [Refusal(r, sentence) for r, sentence in observed.unread if r != Reason.UNAVAILABLE]
+    refusals += settled.refusals(desired, observed, cluster)
     waits += [Wait(Reason(r), sentence, 30.0) for r, sentence in observed.unread if r == Reason.UNAVAILABLE]
     if cluster.status == topology.DELETING:
         return Plan((), tuple(waits), tuple(refusals))
@@ -99,7 +104,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         sentence = f"Taking over cluster {cluster.identifier}: this plan is carried out next."
         waits.append(Wait(Reason.UPDATING, sentence, 3.0))
         return Plan(tuple(_later(s) for s in steps), tuple(waits), tuple(refusals))
-    steps = _consented(desired, steps, waits)
+    steps = consented(desired, steps, waits)
     if cluster.status == "stopped" and not power:
         steps = _stopped(desired, steps, waits, now)
         return rest(steps, observed.held, now, waits, refusals)
@@ -132,23 +137,6 @@ def _stopped(desired: Desired, steps: list[Step], waits: list[Wait], now: dateti
         sentence = f"Cluster {desired.identifier} is stopped, {hibernation.why(desired, now)}; {until}."
         waits.append(Wait(reason, sentence))
     return arranged
-
-
-def _consented(desired: Desired, steps: list[Step], waits: list[Wait]) -> list[Step]:
-    """Steps that need consent run when the annotation holds the hash of all of them; until then the sentence says what to annotate."""
-    asking = [s for s in steps if s.when is When.AFTER_CONSENT]
-    if not asking:
-        return steps
-    subjects = [s.approval for s in asking]
-    if consents(desired.approved, subjects):
-        return [replace(s, when=When.NOW) if s.when is When.AFTER_CONSENT else s for s in steps]
-    what = "; ".join(s.summary for s in asking)
-    sentence = (
-        f"Consent is needed to {what}: "
-        f"kubectl annotate auroracluster {desired.name} penstock.dev/approve={consent_hash(subjects)} --overwrite"
-    )
-    waits.append(Wait(Reason.WAITING_FOR_CONSENT, sentence))
-    return steps
 
 
 def _arranged(
@@ -216,20 +204,3 @@ def _names_group(step: Step) -> bool:
 
 def _later(step: Step) -> Step:
     return step if step.when is When.AFTER_CONSENT else replace(step, when=When.LATER)
-
-
-def _other_cluster(desired: Desired, cluster: Cluster) -> Refusal | None:
-    """What can never change; an adopted or restored cluster may have it otherwise than the spec says."""
-    wanted = desired.spec.engine.aws_name
-    if cluster.engine and cluster.engine != wanted:
-        return Refusal(
-            Reason.INVALID,
-            f"Cluster {cluster.identifier} runs {cluster.engine}, but spec.engine.type says {desired.spec.engine.type.value}; "
-            "an engine cannot be changed: delete this object and make it with the cluster's own engine, or another spec.clusterIdentifier.",
-        )
-    if cluster.engine_mode == "serverless":
-        return Refusal(
-            Reason.INVALID,
-            f"Cluster {cluster.identifier} is of Aurora Serverless v1, which has no instances; Penstock manages only clusters with instances.",
-        )
-    return None

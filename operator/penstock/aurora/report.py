@@ -8,7 +8,7 @@ from typing import Any
 
 from penstock.api import meta
 from penstock.api.conditions import ConditionType, Reason
-from penstock.aurora import binding, hibernation, states
+from penstock.aurora import binding, hibernation, settled, states
 from penstock.aurora.fields import fields
 from penstock.aurora.ownership import Claim, claim, made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
@@ -18,7 +18,7 @@ from penstock.engine.conditions import Condition, timestamp
 from penstock.engine.errors import Trouble
 from penstock.engine.events import Note
 from penstock.engine.kind import Object, Outcome, Report
-from penstock.engine.plan import Plan, Refusal, When
+from penstock.engine.plan import Plan, When
 from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 
 # Seconds until an object that is as desired is passed over again: what changes in AWS wakes it, and a pass that reads nothing costs nothing.
@@ -63,7 +63,8 @@ def report(
     status: Mapping[str, Any] = obj.get("status") or {}
     cluster = observed.cluster if observed is not None else None
     claimed = claim(desired, observed) if observed is not None and cluster is not None else None
-    ours = claimed is not None and not isinstance(claimed, Refusal)
+    # Until an adoption may begin the status names no cluster, or the spec would be frozen by what it must be changed to.
+    ours = claimed is Claim.OURS or (claimed is Claim.ADOPT and _adoptable(desired, observed, cluster))
     ready = _ready(desired, status, observed, cluster if ours else None, plan, trouble, now)
     told = (
         ready,
@@ -88,6 +89,10 @@ def report(
     unbound = _unbound(status, bound)
     again = min([_again(desired, outcome.plan, ready, now), *_bind_again(observed)])
     return Report(told, found, (*worth, *unbound), again)
+
+
+def _adoptable(desired: Desired, observed: Observed | None, cluster: Cluster | None) -> bool:
+    return observed is not None and cluster is not None and not settled.unadoptable(desired, observed, cluster)
 
 
 def _ready(

@@ -194,6 +194,7 @@ class Observed:
     the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
     connection Secret. drill: the
     FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
+    kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, '' when there is no such alias.
     """
 
     cluster: Cluster | None = None
@@ -215,3 +216,4 @@ class Observed:
     drill: str = ""
     events: tuple[Event, ...] = ()
     read_at: datetime | None = None
+    kms_key: str | None = None
