@@ -14,7 +14,7 @@ LABEL org.opencontainers.image.title="penstock" \
       org.opencontainers.image.description="A Kubernetes operator for AWS databases that answers for their outcomes" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /venv /venv
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["penstock"]

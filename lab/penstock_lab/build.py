@@ -52,10 +52,11 @@ TOOLS = {
     "kubelet": Tool("k8s.io/kubernetes/cmd/kubelet", "kubelet", ("--version",), "1.36."),
     "kube-scheduler": Tool("k8s.io/kubernetes/cmd/kube-scheduler", "kube-scheduler", ("--version",), "1.36."),
     "kube-proxy": Tool("k8s.io/kubernetes/cmd/kube-proxy", "kube-proxy", ("--version",), "1.36."),
+    "pause": Tool("penstock.dev/lab/controlplane/pause", "pause", (), "none"),
 }
 CLIENTS = ("kubectl", "helm")
 # A node that runs containers (`penstock lab up --kubelet`) needs these on top of the control plane.
-NODE = ("kubelet", "kube-scheduler", "kube-proxy")
+NODE = ("kubelet", "kube-scheduler", "kube-proxy", "pause")
 CONTROL_PLANE = tuple(name for name in TOOLS if name not in NODE)
 
 

@@ -18,7 +18,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from . import build
 from .postgres.command import add_commands
 from .state import LabError, State, check_name, labs_folder, locked, names
 
@@ -68,6 +67,13 @@ def lab() -> None:
     help="Real PostgreSQL behind Aurora PostgreSQL clusters, or none.  [default: postgres; a lab that is up stays as it is]",
 )
 @click.option(
+    "--kubelet/--no-kubelet",
+    default=None,
+    envvar="PENSTOCK_LAB_WITH_KUBELET",
+    help="Pods in containers of the Dockerfile's image on a real kubelet (needs root), or as processes.  [default: processes; a lab that is up "
+    "stays as it is]",
+)
+@click.option(
     "--operator-arg", "operator_args", multiple=True, help="A further argument of `penstock run`; may be repeated."
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A chart value, such as replicas=2.")
@@ -77,6 +83,7 @@ def up(
     operator: bool,
     kubeconfig: str | None,
     postgres: bool | None,
+    kubelet: bool | None,
     operator_args: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> None:
@@ -88,12 +95,12 @@ def up(
     def tell(text: str) -> None:
         _screen.print(f"[green]✓[/] {text} [dim]{time.monotonic() - began:.1f} s[/]")
 
-    build.ensure(build.CLIENTS if kubeconfig else tuple(build.TOOLS))
     made = Lab.up(
         name,
         operator=operator,
         kubeconfig=kubeconfig,
         postgres=postgres,
+        kubelet=kubelet,
         operator_args=operator_args,
         values=_values(settings),
         tell=tell,

@@ -171,7 +171,7 @@ class Container:
 
     async def _execute(self, command: Sequence[str]) -> int:
         child = await asyncio.create_subprocess_exec(
-            *command,
+            *await self.pod.inside(self.spec, command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,

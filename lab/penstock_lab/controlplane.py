@@ -3,21 +3,27 @@
 All bind to 127.0.0.1. etcd takes clients of the lab's CA only, so that no other lab and no other user can write to it.
 What a scheduler and a kubelet would do is `node.py`'s. The `kubernetes` Service has no endpoints and EndpointSlices are not made:
 Kubernetes forbids loopback addresses there (k8s.io/kubernetes pkg/apis/core/validation, ValidateEndpointIP).
+
+With a node that runs containers all of them are in the lab's own network (`kubelet.network`), together with the scheduler, and Services work.
 """
 
 from __future__ import annotations
 
 import json
 import ssl
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import processes
+from .kubelet.network import GATEWAY, SERVICES
 from .pki import Authority, client, kubeconfig, write_key
 from .processes import Process
 from .state import LabError, State
 
+KUBERNETES_SERVICE = "10.96.0.1"
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "cronjob-controller",
@@ -37,6 +43,8 @@ CONTROLLERS = (
     "ttl-after-finished-controller",
     "validatingadmissionpolicy-status-controller",
 )
+# What Services and nodes need.
+_NODE_CONTROLLERS = ("endpointslice-controller", "node-lifecycle-controller", "taint-eviction-controller")
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 # Who asked for what, for the tests and benches that count requests: ServiceAccounts outside kube-system, one line a request.
@@ -52,6 +60,20 @@ _AUDIT_POLICY = {
 }
 
 
+_LOOPBACK = (
+    "--bind-address=127.0.0.1",
+    "--advertise-address=127.0.0.1",
+    "--endpoint-reconciler-type=none",
+    "--authorization-mode=RBAC",
+)
+_REACHABLE = (
+    "--bind-address=0.0.0.0",
+    f"--advertise-address={GATEWAY}",
+    "--authorization-mode=Node,RBAC",
+    "--enable-admission-plugins=NodeRestriction",
+)
+
+
 def prepare(state: State) -> None:
     """Certificates, keys, kubeconfigs and configuration files; what exists is kept, kubeconfigs follow the API server's port."""
     authority = Authority(state.pki)
@@ -61,7 +83,7 @@ def prepare(state: State) -> None:
     authority.issue(
         "apiserver",
         "kube-apiserver",
-        ips=loopback,
+        ips=(*loopback, GATEWAY, KUBERNETES_SERVICE) if state.node == "kubelet" else loopback,
         names=("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
     )
     authority.issue("kubelet-client", "kube-apiserver-kubelet-client", ("system:masters",))
@@ -69,13 +91,29 @@ def prepare(state: State) -> None:
         write_key(state.pki / "sa.key")
     (state.pki / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
     name = f"penstock-lab-{state.name}"
-    for file, user, groups in (
+    users: list[tuple[Path, str, tuple[str, ...]]] = [
         (state.kubeconfig, "penstock-lab-admin", ("system:masters",)),
         (state.pki / "controller-manager.kubeconfig", "system:kube-controller-manager", ()),
-        (state.pki / "node.kubeconfig", "penstock-lab-node", ("system:masters",)),
-    ):
+    ]
+    if state.node == "kubelet":
+        authority.issue("node", "system:node:lab", ("system:nodes",), ips=(GATEWAY,))
+        users += [
+            (state.pki / "kubelet.kubeconfig", "system:node:lab", ("system:nodes",)),
+            (state.pki / "kube-proxy.kubeconfig", "system:kube-proxy", ()),
+            (state.pki / "scheduler.kubeconfig", "system:kube-scheduler", ()),
+        ]
+    else:
+        users.append((state.pki / "node.kubeconfig", "penstock-lab-node", ("system:masters",)))
+    for file, user, groups in users:
         pair = authority.issue(user.removeprefix("system:"), user, groups)
         kubeconfig(file, name, state.kubernetes_url, authority.cert, client(pair))
+
+
+def _in_network(state: State) -> list[str]:
+    """What runs a program in the lab's own network, where it has one; it keeps its pid."""
+    if state.node != "kubelet":
+        return []
+    return ["nsenter", f"--net=/proc/{state.processes['network'].pid}/ns/net", "--"]
 
 
 def start_etcd(state: State, binary: Path) -> Process:
@@ -83,6 +121,7 @@ def start_etcd(state: State, binary: Path) -> Process:
     return processes.start(
         "etcd",
         [
+            *_in_network(state),
             str(binary),
             "--name=lab",
             f"--data-dir={state.folder / 'etcd'}",
@@ -111,11 +150,10 @@ def start_apiserver(state: State, binary: Path) -> Process:
     return processes.start(
         "apiserver",
         [
+            *_in_network(state),
             str(binary),
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
             f"--secure-port={port}",
-            "--endpoint-reconciler-type=none",
+            *(_REACHABLE if state.node == "kubelet" else _LOOPBACK),
             f"--etcd-servers=https://127.0.0.1:{state.ports['etcd']}",
             f"--etcd-cafile={pki / 'ca.crt'}",
             f"--etcd-certfile={pki / 'etcd-client.crt'}",
@@ -123,11 +161,10 @@ def start_apiserver(state: State, binary: Path) -> Process:
             f"--tls-cert-file={pki / 'apiserver.crt'}",
             f"--tls-private-key-file={pki / 'apiserver.key'}",
             f"--client-ca-file={pki / 'ca.crt'}",
-            "--authorization-mode=RBAC",
             f"--service-account-issuer={_ISSUER}",
             f"--service-account-key-file={pki / 'sa.pub'}",
             f"--service-account-signing-key-file={pki / 'sa.key'}",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--service-cluster-ip-range={SERVICES}",
             f"--kubelet-certificate-authority={pki / 'ca.crt'}",
             f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
             f"--kubelet-client-key={pki / 'kubelet-client.key'}",
@@ -148,15 +185,17 @@ def start_apiserver(state: State, binary: Path) -> Process:
 
 def start_controller_manager(state: State, binary: Path) -> Process:
     config = state.pki / "controller-manager.kubeconfig"
+    controllers = (*CONTROLLERS, *_NODE_CONTROLLERS) if state.node == "kubelet" else CONTROLLERS
     return processes.start(
         "controller-manager",
         [
+            *_in_network(state),
             str(binary),
             f"--kubeconfig={config}",
             "--secure-port=0",
             "--bind-address=127.0.0.1",
             "--leader-elect=false",
-            f"--controllers={','.join(CONTROLLERS)}",
+            f"--controllers={','.join(controllers)}",
             "--use-service-account-credentials",
             f"--root-ca-file={state.pki / 'ca.crt'}",
             f"--service-account-private-key-file={state.pki / 'sa.key'}",
@@ -169,6 +208,47 @@ def start_controller_manager(state: State, binary: Path) -> Process:
         env=processes.clean_environment(state.id),
         cwd=state.folder,
     )
+
+
+def start_scheduler(state: State, binary: Path) -> Process:
+    return processes.start(
+        "scheduler",
+        [
+            *_in_network(state),
+            str(binary),
+            f"--kubeconfig={state.pki / 'scheduler.kubeconfig'}",
+            "--secure-port=0",
+            "--leader-elect=false",
+        ],
+        log=state.logs / "scheduler.log",
+        env=processes.clean_environment(state.id),
+        cwd=state.folder,
+    )
+
+
+def start_network(state: State, owner: int | None) -> Process:
+    """The lab's own network and what passes between it and this machine's loopback; see `kubelet.network`."""
+    ready = state.folder / "network"
+    ready.unlink(missing_ok=True)
+    argv = [sys.executable, "-m", "penstock_lab.kubelet.network", "--folder", str(state.folder)]
+    argv += ["--apiserver", str(state.ports["apiserver"]), "--aws", str(state.ports["aws"])]
+    if owner:
+        argv += ["--owner", f"{owner}:{processes.start_ticks(owner)}"]
+    log, env = state.logs / "network.log", processes.clean_environment(state.id)
+    made = processes.start("network", argv, log=log, env=env, cwd=state.folder)
+    if not processes.wait_until(lambda: ready.exists() or not made.alive, 20) or not made.alive:
+        raise LabError(f"The lab's network could not be made; {log} ends with:\n{processes.tail(log)}")
+    return made
+
+
+def start_kubelet(state: State, binaries: Path, images: Sequence[Path]) -> Process:
+    """The node with containers, the first process of its namespaces; see `kubelet.node`."""
+    own = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private"]
+    argv = [*_in_network(state), *own, sys.executable, "-m", "penstock_lab.kubelet.node"]
+    argv += ["--folder", str(state.folder), "--lab", state.id, "--binaries", str(binaries)]
+    argv += [part for archive in images for part in ("--image", str(archive))]
+    env = processes.clean_environment(state.id)
+    return processes.start("node", argv, log=state.logs / "node.log", env=env, cwd=state.folder)
 
 
 class Client:

@@ -8,8 +8,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from . import processes
+from . import processes, sandbox, wheel
+from .kubelet.network import GATEWAY
 from .pki import kubeconfig
-from .podspec import command, data_of, entrypoint, environment, references
+from .podspec import (
+    TOKEN_VOLUME_PATH,
+    command,
+    data_of,
+    entrypoint,
+    environment,
+    image_environment,
+    references,
+)
 from .state import LabError, checkout
 
 if TYPE_CHECKING:
@@ -29,6 +38,10 @@ NAMESPACE = "penstock-system"
 RELEASE = "penstock"
 LEASE = "penstock-operator"
 SECRET = "penstock-aws"  # noqa: S105 (a name)
+# Of the image that the Dockerfile begins with (python:3.11-slim).
+BASE_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+# An operator that shares this machine's network is on its loopback alone.
+LOOPBACK = {"PENSTOCK_HTTP_HOST": "127.0.0.1"}
 CHART = checkout() / "charts" / "penstock"
 CRDS = checkout() / "crds"
 
@@ -63,7 +76,8 @@ def wait_served(lab: Lab, seconds: float = 30) -> None:
 
 
 def _settings(lab: Lab, replicas: int | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {"aws": {"region": lab.region, "endpointUrl": lab.aws_url, "existingSecret": SECRET}}
+    url = f"http://{GATEWAY}:{lab.state.ports['aws']}" if lab.state.node == "kubelet" else lab.aws_url
+    settings: dict[str, Any] = {"aws": {"region": lab.region, "endpointUrl": url, "existingSecret": SECRET}}
     if lab.database_ca is not None:
         settings["database"] = {"ca": {"pem": lab.database_ca.read_text()}}
     return settings if replicas is None else settings | {"replicas": replicas}
@@ -83,6 +97,10 @@ def install(lab: Lab, values: Mapping[str, Any], replicas: int | None, tell: Cal
     Raises LabError with the pods' own words when it does not become so.
     """
     wanted = _merged(_settings(lab, replicas), values)
+    if lab.state.cluster == "built" and lab.state.node == "process":
+        # Pods share this machine's network, and are told apart by their addresses.
+        own = {"name": "PENSTOCK_HTTP_HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+        wanted["extraEnv"] = [own, *wanted.get("extraEnv", ())]
     mark = fingerprint(wanted)
     if lab.state.operator.get("fingerprint") != mark:
         secret = {
@@ -131,6 +149,10 @@ def leader(lab: Lab) -> tuple[str, int] | None:
     lease = lab.api.json(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}") or {}
     holder = str((lease.get("spec") or {}).get("holderIdentity") or "")  # type: ignore[attr-defined]
     name, _, rest = holder.partition("_")
+    if lab.state.node == "kubelet":
+        # The holder's own pid is that of its container.
+        pod = next((pod for pod in lab.pods(NAMESPACE) if pod["name"] == name and pod["pid"]), None)
+        return (name, pod["pid"]) if pod else None
     pid = rest.partition("_")[0]
     if not pid.isdigit() or processes.start_ticks(int(pid)) is None:
         return None
@@ -232,35 +254,49 @@ def arrangement(
     container = template["spec"]["containers"][0]
     asked = environment(pod, container, objects)
     folder = lab.state.folder / "operators" / name
-    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    account_files = folder / "serviceaccount"
+    for place in (folder / "tmp", folder / "tree", account_files):
+        place.mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").chmod(0o777)
     token = lab.kubectl("create", "token", account, "-n", NAMESPACE, "--duration=24h").stdout.strip()
     config = json.loads(lab.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json").stdout)
     cluster = config["clusters"][0]["cluster"]
-    authority = folder / "ca.crt"
-    authority.write_bytes(data_of("Secret", {"data": {"ca": cluster.get("certificate-authority-data", "")}})["ca"])
-    kubeconfig(folder / "kubeconfig", "lab", cluster["server"], authority, {"token": token}, NAMESPACE)
-    venv = Path(sys.executable).parent
+    authority = data_of("Secret", {"data": {"ca": cluster.get("certificate-authority-data", "")}})["ca"]
+    for file, content in (("token", token.encode()), ("ca.crt", authority), ("namespace", NAMESPACE.encode())):
+        (account_files / file).write_bytes(content)
+    dockerfile = (checkout() / "Dockerfile").read_text()
+    argv = command(container, asked, entrypoint(dockerfile))
     port = processes.free_port()
+    server = urllib.parse.urlsplit(cluster["server"])
     env = {
-        "PATH": f"{venv}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(folder),
-        "TMPDIR": str(folder / "tmp"),
-        "LANG": "C.UTF-8",
+        **image_environment(dockerfile, BASE_ENVIRONMENT),
         "HOSTNAME": name,
-        "PYTHONUNBUFFERED": "1",
-        "AWS_EC2_METADATA_DISABLED": "true",
+        "KUBERNETES_SERVICE_HOST": str(server.hostname),
+        "KUBERNETES_SERVICE_PORT": str(server.port),
         **asked,
-        "KUBECONFIG": str(folder / "kubeconfig"),
-        "PENSTOCK_HTTP_HOST": "127.0.0.1",
+        **LOOPBACK,
         **env_extra,
         processes.MARK: lab.state.id,
     }
+    argv = [*argv, f"--http-port={port}", *args]
+    image = wheel.ensure()
+    if lab.state.cluster == "built" and sandbox.available():
+        mounts = [sandbox.Mount(account_files, TOKEN_VOLUME_PATH), sandbox.Mount(folder / "tmp", "/tmp", writable=True)]  # noqa: S108
+        # The volume is the pods'; what a test names is a file of this machine.
+        if "PENSTOCK_DATABASE_CA" in asked:
+            mounts.append(sandbox.Mount(lab.state.database_ca, asked["PENSTOCK_DATABASE_CA"]))
+        mounts += [sandbox.Mount(Path(value), value) for value in env_extra.values() if Path(value).is_file()]
+        return sandbox.command(folder / "tree", image, mounts, argv), env, port
+    # A cluster that is the user's own may be reached in ways that the files of a pod cannot tell.
+    kubeconfig(folder / "kubeconfig", "lab", cluster["server"], account_files / "ca.crt", {"token": token}, NAMESPACE)
+    env |= {
+        "PATH": f"{image / 'bin'}:{env['PATH']}",
+        "TMPDIR": str(folder / "tmp"),
+        "KUBECONFIG": str(folder / "kubeconfig"),
+    }
     if "PENSTOCK_DATABASE_CA" in asked:
-        # The volume is the pods'.
         env["PENSTOCK_DATABASE_CA"] = str(lab.state.database_ca)
-    dockerfile = checkout() / "Dockerfile"
-    argv = command(container, asked, entrypoint(dockerfile.read_text() if dockerfile.exists() else ""))
-    return [*argv, f"--http-port={port}", *args], env, port
+    return argv, env, port
 
 
 def run(lab: Lab, env_extra: Mapping[str, str], args: Sequence[str], name: str | None) -> OperatorProcess:

@@ -23,6 +23,7 @@ from typing import Any
 from . import build, controlplane, deployment, launch, processes
 from .aws.client import LabAWS, LabAWSError
 from .deployment import NAMESPACE, OperatorProcess
+from .kubelet import pods
 from .launch import Tell
 from .processes import Process
 from .state import LabError, State, check_name, labs_folder, locked, names
@@ -58,6 +59,7 @@ class Lab:
         kubeconfig: str | None = None,
         aws_settings: dict[str, Any] | None = None,
         postgres: bool | None = None,
+        kubelet: bool | None = None,
         owner: int | None = None,
         tell: Tell = _silent,
     ) -> Lab:
@@ -68,17 +70,19 @@ class Lab:
         kubeconfig: use that cluster, and bring only AWS. aws_settings: see `penstock_lab.aws.settings`, at the endpoint's start.
         postgres: whether clusters of Aurora PostgreSQL have real databases. None: as before, and a new lab has them; one that
         has them keeps them. Which clusters get them is the setting `rds_databases` and the tag `lab/postgres` (nodes, none).
+        kubelet: whether pods are containers of the operator's image on a real kubelet; needs root. None: as before, and a new lab has none.
         owner: the pid of a process that the lab must not outlive.
         Raises LabError with a sentence that says what to do.
         """
         folder = (root or labs_folder()) / check_name(name)
         given = launch.given_kubeconfig(kubeconfig)
-        binaries = build.ensure(launch.needed(given is not None))
         with locked(folder):
             known = State.load(name, folder.parent)
             if known is None:
                 launch.clear_ruins(folder)
             state = known or State(name, folder, cluster="given" if given else "built")
+            launch.use_kubelet(state, kubelet, known is not None, tell)
+            binaries = build.ensure(launch.needed(given is not None, state.node))
             if state.cluster == "built" and given:
                 raise LabError(f"The lab {name} is up with its own cluster; `penstock lab down --name {name}` first.")
             if state.cluster == "given" and not given:
@@ -329,6 +333,8 @@ class Lab:
     def pods(self, namespace: str | None = None) -> list[dict[str, Any]]:
         """The pods on the lab's node: name, namespace, ip, ready, pid, started, restarts, log, url (of the first port)."""
         self.reload()
+        if self.state.node == "kubelet":
+            return pods.listed(self, namespace)
         try:
             records = json.loads((self.state.folder / "pods.json").read_text())
         except (FileNotFoundError, ValueError):
@@ -355,14 +361,23 @@ class Lab:
             )
         return found
 
+    def inside(self, *argv: str) -> str:
+        """What a program prints that runs on the node of a lab with containers, so where pods and Services are reached."""
+        namespace = f"--net=/proc/{self.state.processes['network'].pid}/ns/net"
+        done = subprocess.run(["nsenter", namespace, *argv], capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise LabError(f"`{' '.join(argv)}` failed on the node ({done.returncode}): {done.stderr.strip()}")
+        return done.stdout
+
     def operator_logs(self) -> list[Path]:
         """The operators' log files, newest last."""
         if "operator" in self.state.processes:
             return [Path(self.state.processes["operator"].log)]
-        pods = self.state.folder / "pods"
+        if self.state.node == "kubelet":
+            return pods.logs(self.state, NAMESPACE)
         mine = [
             folder
-            for folder in pods.glob("*")
+            for folder in (self.state.folder / "pods").glob("*")
             if (folder / "namespace").exists() and (folder / "namespace").read_text() == NAMESPACE
         ]
         logs = [log for folder in mine for log in folder.glob("*.log")]
@@ -390,7 +405,7 @@ class Lab:
     def _heal_apiserver(self) -> None:
         with locked(self.state.folder):
             self.reload()
-            launch.start_cluster(self.state, build.ensure(launch.needed(False)), None, _silent)
+            launch.start_cluster(self.state, build.ensure(launch.needed(False, self.state.node)), None, _silent)
 
     def kubernetes_calls(self) -> collections.Counter[tuple[str, str, str]]:
         """(user, verb, resource[/subresource]) of every request of a ServiceAccount outside kube-system, from the audit log."""
@@ -420,10 +435,11 @@ class Lab:
         up = {name for name, facts in programs.items() if facts["alive"]}
         answers = self.api.ready and self._aws_answers()
         expected = {"aws"} | (set(_CLUSTER) if state.cluster == "built" else set())
+        expected |= {"network", "scheduler"} if state.node == "kubelet" else set()
         condition = "Running" if expected <= up and answers else "Degraded" if up else "Stopped"
-        pods = self.pods(NAMESPACE)
+        replicas = self.pods(NAMESPACE)
         leader = deployment.leader(self) if answers else None
-        first = next((pod for pod in pods if leader and pod["pid"] == leader[1]), next(iter(pods), None))
+        first = next((pod for pod in replicas if leader and pod["pid"] == leader[1]), next(iter(replicas), None))
         outside = state.processes.get("operator")
         pid = leader[1] if leader else first["pid"] if first else outside.pid if outside and outside.alive else None
         return {
@@ -431,7 +447,7 @@ class Lab:
             "state": condition,
             "folder": str(state.folder),
             "kubeconfig": str(self.kubeconfig),
-            "kubernetes": {"url": state.kubernetes_url or None, "cluster": state.cluster},
+            "kubernetes": {"url": state.kubernetes_url or None, "cluster": state.cluster, "node": state.node},
             "aws": {"url": self.aws_url, "region": self.region},
             "databases": {"postgres": state.postgres is not None, "ca": str(ca) if (ca := self.database_ca) else None},
             "ports": state.ports,
@@ -445,7 +461,7 @@ class Lab:
                 "url": first["url"] if first else f"http://127.0.0.1:{outside.port}" if outside else None,
                 "restarts": first["restarts"] if first else 0,
                 "log": first["log"] if first else outside.log if outside else None,
-                "pods": pods,
+                "pods": replicas,
             },
             "versions": state.versions,
         }

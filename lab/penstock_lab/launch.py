@@ -13,14 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import build, controlplane, processes
+from . import build, controlplane, processes, sandbox
 from .aws.client import LabAWS, LabAWSError
+from .kubelet import image, requirements
 from .pki import Authority
 from .postgres import place
 from .postgres.binaries import CHOICE, PostgresMissing
 from .state import LabError, State, write_atomically
 
 Tell = Callable[[str], None]
+# What talks to the API server by its port.
+_AROUND = ("controller-manager", "scheduler", "node")
 
 # How long a program that runs may take until it is ready, in seconds: with a load of twenty on two cores it takes minutes.
 PATIENCE_S = 300.0
@@ -136,6 +139,21 @@ def use_postgres(state: State, wanted: bool | None, known: bool) -> None:
         expose_authority(state)
 
 
+def use_kubelet(state: State, wanted: bool | None, known: bool, tell: Tell) -> None:
+    """Settles how the lab runs pods, and makes sure that the machine can. Raises LabError where it cannot, or cannot any more."""
+    node = state.node if wanted is None else "kubelet" if wanted else "process"
+    if known and node != state.node:
+        raise LabError(
+            f"The lab {state.name} is up and runs pods {'as processes' if state.node == 'process' else 'in containers'}; "
+            f"`penstock lab down --name {state.name}` first."
+        )
+    if node == "kubelet":
+        if state.cluster == "given":
+            raise LabError("A cluster that is yours has its own nodes: leave out --kubelet, or --kubeconfig.")
+        requirements.ensure(tell)
+    state.node = node
+
+
 def expose_authority(state: State) -> None:
     """The certificate that the databases' endpoints are verified against, at a place that stays."""
     authority = Authority(state.pki)
@@ -159,14 +177,19 @@ def start_cluster(state: State, binaries: dict[str, Path], owner: int | None, te
         moved = _assign_port(state, "etcd")
     if moved and state.alive("apiserver"):
         processes.stop([state.processes["apiserver"]], 0)  # it would look for etcd at the old port for ever
-    if not state.alive("apiserver") and _assign_port(state, "apiserver"):
-        processes.stop([state.processes[name] for name in ("controller-manager", "node") if state.alive(name)], 2)
+    # While the lab's network is there it holds the port, and passes on what comes there.
+    if not state.alive("apiserver") and not state.alive("network") and _assign_port(state, "apiserver"):
+        processes.stop([state.processes[name] for name in _AROUND if state.alive(name)], 2)
     controlplane.prepare(state)
     state.save()
+    if state.node == "kubelet" and not state.alive("network"):
+        # What still runs is in a network that nobody can reach any more.
+        processes.stop([state.processes[name] for name in ("etcd", "apiserver", *_AROUND) if state.alive(name)], 2)
+        _start(state, "network", lambda: controlplane.start_network(state, owner))
     api = controlplane.Client(state)
     apiserver = lambda: controlplane.start_apiserver(state, binaries["kube-apiserver"])  # noqa: E731
     controllers = lambda: controlplane.start_controller_manager(state, binaries["kube-controller-manager"])  # noqa: E731
-    node = lambda: start_node(state, owner)  # noqa: E731
+    node = lambda: start_node(state, owner, binaries, tell)  # noqa: E731
     until_ready(
         state,
         "etcd",
@@ -181,8 +204,12 @@ def start_cluster(state: State, binaries: dict[str, Path], owner: int | None, te
     until_ready(state, "apiserver", apiserver, lambda: api.ready, tell)
     tell(f"API server ready at {state.kubernetes_url}")
     until_ready(state, "controller-manager", controllers, lambda: controlplane.controllers_work(api), tell)
-    until_ready(state, "node", node, lambda: api.get("/api/v1/nodes/lab") is not None, tell)
+    if state.node == "kubelet" and not state.alive("scheduler"):
+        _start(state, "scheduler", lambda: controlplane.start_scheduler(state, binaries["kube-scheduler"]))
+    until_ready(state, "node", node, lambda: _node_ready(api), tell)
     tell("controllers and node ready")
+    if state.node == "process" and not sandbox.available():
+        tell("this machine permits no mount namespace: pods get a kubeconfig instead of the files of a ServiceAccount")
     return api
 
 
@@ -224,12 +251,20 @@ def until_ready(
         time.sleep(0.05)
 
 
+def _node_ready(api: controlplane.Client) -> bool:
+    node: Any = api.json("/api/v1/nodes/lab") or {}
+    conditions = {c["type"]: c["status"] for c in (node.get("status") or {}).get("conditions") or ()}
+    return conditions.get("Ready") == "True"
+
+
 def _start(state: State, name: str, begin: Callable[[], processes.Process]) -> None:
     state.processes[name] = begin()
     state.save()
 
 
-def start_node(state: State, owner: int | None) -> processes.Process:
+def start_node(state: State, owner: int | None, binaries: dict[str, Path], tell: Tell) -> processes.Process:
+    if state.node == "kubelet":
+        return controlplane.start_kubelet(state, binaries["kubelet"].parent, image.ensure(tell))
     argv = [sys.executable, "-m", "penstock_lab.node", "--folder", str(state.folder), "--lab", state.id]
     if owner:
         argv += ["--owner", f"{owner}:{processes.start_ticks(owner)}"]
@@ -259,6 +294,7 @@ def stop_everything(state: State) -> None:
     processes.stop(state.processes.values(), 0)
     left = processes.sweep(state.id)
     place.clear(state.folder)
+    requirements.remove_cgroups(state.id)
     if left:
         raise LabError(
             f"{left} processes of the lab {state.name} could not be ended; they carry {processes.MARK}={state.id}."
@@ -269,5 +305,7 @@ def elapsed(since: float) -> str:
     return f"{time.monotonic() - since:.1f} s"
 
 
-def needed(given: bool) -> tuple[str, ...]:
-    return build.CLIENTS if given else tuple(build.TOOLS)
+def needed(given: bool, node: str = "process") -> tuple[str, ...]:
+    if given:
+        return build.CLIENTS
+    return build.CONTROL_PLANE + (build.NODE if node == "kubelet" else ())

@@ -1,8 +1,8 @@
 """The lab's node: registers itself, binds the pods that it can run, runs them as local processes, answers `kubectl logs`.
 
-There is no kubelet that works without containers, and no scheduler is needed for one node. The node runs pods whose every image is
-Penstock's: the checkout's own commands stand for the image's content. Every pod gets a loopback address of its own, so that replicas
-and labs never meet on a port. Any other image stays Pending and says why.
+This is the node that needs no container runtime (for one that has it see `kubelet.py`). It runs pods whose every image is Penstock's: the wheel
+in an environment of its own stands for the image's content, a private tree for the container (see `sandbox.py`). Every pod gets a loopback
+address of its own, so that replicas and labs never meet on a port. Any other image stays Pending and says why.
 
     python -m penstock_lab.node --folder .lab/NAME --lab ID [--owner PID]
 """
@@ -19,21 +19,20 @@ import platform
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from . import processes
+from . import processes, sandbox
 from .build import KUBERNETES
 from .container import now
+from .deployment import BASE_ENVIRONMENT
 from .kubeapi import Api, ApiError, Expired, Object
 from .pki import Authority
 from .pod import Host, Pod, kill_leftovers
-from .podspec import entrypoint, full_name, images, is_ours
+from .podspec import entrypoint, full_name, image_environment, images, is_ours
 from .state import checkout, write_atomically
 
 NAME = "lab"
@@ -74,15 +73,16 @@ class Node:
         self.refused: set[str] = set()
         self._next = 0
         self._changed = asyncio.Event()
-        dockerfile = checkout() / "Dockerfile"
+        dockerfile = (checkout() / "Dockerfile").read_text()
         self.host = Host(
             api=api,
             folder=folder,
             ip=self.ip,
-            venv=Path(sys.executable).parent,
             lab=lab,
             ca_file=folder / "pki" / "ca.crt",
-            entrypoint=entrypoint(dockerfile.read_text() if dockerfile.exists() else ""),
+            entrypoint=entrypoint(dockerfile),
+            image_env=image_environment(dockerfile, BASE_ENVIRONMENT),
+            sandboxed=sandbox.available(),
             changed=self._changed.set,
         )
 
@@ -329,20 +329,6 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-async def _outlive(owner: tuple[int, int], folder: Path) -> None:
-    """When the process that owns the lab (a test run) is gone without a word, the lab goes after it."""
-    pid, started = owner
-    while processes.start_ticks(pid) == started:
-        await asyncio.sleep(1)
-    _log.warning("the owner of this lab, process %d, is gone: taking the lab down", pid)
-    env = {key: value for key, value in os.environ.items() if key != processes.MARK} | {
-        "PENSTOCK_LAB_DIR": str(folder.parent)
-    }
-    subprocess.Popen(  # noqa: ASYNC220 (not waited for: it ends this process)
-        [sys.executable, "-m", "penstock_lab", "down", "--name", folder.name], env=env, start_new_session=True
-    )
-
-
 async def run(folder: Path, lab: str, owner: tuple[int, int] | None) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -356,7 +342,7 @@ async def run(folder: Path, lab: str, owner: tuple[int, int] | None) -> None:
         write_atomically(folder / "pods.json", "[]\n")
         loops: list[asyncio.Task[Any]] = [asyncio.create_task(node.follow()), asyncio.create_task(node.record())]
         if owner:
-            loops.append(asyncio.create_task(_outlive(owner, folder)))
+            loops.append(asyncio.create_task(processes.outlive(owner, folder)))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([stopping, *loops], return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set() and owner and loops[-1].done():

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import time
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from . import processes
+from . import processes, sandbox, wheel
 from .container import Container, now
 from .kubeapi import Api, ApiError
 from .pki import kubeconfig
@@ -37,15 +39,19 @@ _UNREACHABLE = (aiohttp.ClientError, TimeoutError, OSError)
 
 @dataclass(frozen=True)
 class Host:
-    """What every pod of the node shares. `venv` is the folder of the checkout's commands, which stand for the image's content."""
+    """What every pod of the node shares.
+
+    `image_env` are the image's variables. sandboxed: whether pods get a tree of their own.
+    """
 
     api: Api
     folder: Path
     ip: str
-    venv: Path
     lab: str
     ca_file: Path
     entrypoint: list[str]
+    image_env: Mapping[str, str]
+    sandboxed: bool
     changed: Callable[[], None]
 
 
@@ -169,6 +175,8 @@ class Pod:
             for name, content in files.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
+            if "emptyDir" in volume:
+                folder.chmod(0o777)
             requests += [(folder / token.path, token) for token in tokens]
         for path, token in requests:
             await self._write_token(path, token)
@@ -189,6 +197,8 @@ class Pod:
         answer = await self.host.api.post(f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{account}/token", body)
         new = path.with_name(f".{path.name}.new")
         new.touch(mode=0o600)
+        if os.geteuid() == 0:
+            os.chown(new, sandbox.UID, sandbox.UID)
         new.write_text(answer["status"]["token"])
         new.replace(path)
 
@@ -211,12 +221,41 @@ class Pod:
             asked = environment(self._located(), spec, await self._objects())
         except (ApiError, *_UNREACHABLE) as error:
             raise Unresolvable(f"the API server does not answer: {error}") from None
+        server = urllib.parse.urlsplit(self.host.api.server)
+        env = {
+            **self.host.image_env,
+            "HOSTNAME": self.name,
+            "KUBERNETES_SERVICE_HOST": str(server.hostname),
+            "KUBERNETES_SERVICE_PORT": str(server.port),
+            **asked,
+            processes.MARK: self.host.lab,
+            processes.POD_MARK: self.uid,
+        }
+        argv = command(spec, asked, self.host.entrypoint)
+        if self.host.sandboxed:
+            return await self.inside(spec, argv), env
+        return self._beside(spec, argv, env | {"PATH": f"{await _image() / 'bin'}:{env['PATH']}"})
+
+    async def inside(self, spec: Object, argv: Sequence[str]) -> list[str]:
+        """A command in the container's tree. Without trees, the command as it is."""
+        if not self.host.sandboxed:
+            return list(argv)
+        tree = self.folder / "tree"
+        tree.mkdir(exist_ok=True)
+        mounts = [
+            sandbox.Mount(self.volumes / mount["name"], mount["mountPath"].rstrip("/"), not mount.get("readOnly"))
+            for mount in spec.get("volumeMounts") or ()
+        ]
+        return sandbox.command(tree, await _image(), mounts, argv)
+
+    def _beside(self, spec: Object, argv: Sequence[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+        """Where the machine permits no tree: paths name the volumes' folders, and a kubeconfig stands for the ServiceAccount's files."""
         mounts = [
             (mount["mountPath"].rstrip("/"), str(self.volumes / mount["name"]))
             for mount in spec.get("volumeMounts") or ()
         ]
-        env = self._image_environment() | {key: relocate(value, mounts) for key, value in asked.items()}
-        env |= {processes.MARK: self.host.lab, processes.POD_MARK: self.uid}
+        env = {key: relocate(value, mounts) for key, value in env.items()}
+        env["TMPDIR"] = str(self.home / "tmp")
         token = Path(dict(mounts).get(TOKEN_VOLUME_PATH, "")) / "token"
         if token.is_absolute():
             config = self.folder / "kubeconfig"
@@ -224,8 +263,7 @@ class Pod:
                 config, "lab", self.host.api.server, self.host.ca_file, {"tokenFile": str(token)}, self.namespace
             )
             env["KUBECONFIG"] = str(config)
-        argv = [relocate(part, mounts) for part in command(spec, asked, self.host.entrypoint)]
-        return argv, env
+        return [relocate(part, mounts) for part in argv], env
 
     def _located(self) -> Object:
         """The object with the addresses that its status is about to have, for the downward API."""
@@ -235,20 +273,6 @@ class Pod:
             "hostIP": self.host.ip,
         }
         return self.obj | {"status": status}
-
-    def _image_environment(self) -> dict[str, str]:
-        """What the image and the runtime set. The node has no instance metadata, and nothing of the caller's settings."""
-        return {
-            "PATH": f"{self.host.venv}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(self.home),
-            "TMPDIR": str(self.home / "tmp"),
-            "LANG": "C.UTF-8",
-            "HOSTNAME": self.name,
-            "PYTHONUNBUFFERED": "1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "POD_IP": self.ip,
-            "PENSTOCK_HTTP_HOST": self.ip,
-        }
 
     # ---- status
 
@@ -345,6 +369,11 @@ class Pod:
                 for container in self.containers
             ],
         }
+
+
+async def _image() -> Path:
+    """What stands for the image's content; of the checkout as it is now, so that a restarted pod runs what was edited."""
+    return await asyncio.to_thread(wheel.ensure)
 
 
 def kill_leftovers(lab: str) -> None:

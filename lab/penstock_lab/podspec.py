@@ -160,6 +160,15 @@ def entrypoint(dockerfile: str) -> list[str]:
     return re.findall(r'"([^"]*)"', found[-1]) if found else ["penstock"]
 
 
+def image_environment(dockerfile: str, base: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the image has: those of its base, and the last stage's ENV lines in `NAME=value` form."""
+    env = dict(base)
+    for line in re.findall(r"^ENV\s+(.*)$", dockerfile.rpartition("\nFROM ")[2], re.M):
+        for name, value in re.findall(r"(\w+)=(\S+)", line):
+            env[name] = value.replace(f"${name}", env.get(name, ""))
+    return env
+
+
 def command(container: Object, env: Mapping[str, str], image_entrypoint: Sequence[str]) -> list[str]:
     """What to execute: `command` replaces the image's entrypoint, `args` its arguments."""
     parts = [*(container.get("command") or image_entrypoint), *(container.get("args") or ())]

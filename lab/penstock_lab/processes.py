@@ -8,8 +8,10 @@ signalled. Every process also carries its lab's id in its environment (`MARK`), 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import random
 import signal
@@ -111,6 +113,18 @@ def die_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+async def outlive(owner: tuple[int, int], folder: Path) -> None:
+    """When the process that owns the lab (a test run) is gone without a word, the lab goes after it. owner: pid and start."""
+    pid, started = owner
+    while start_ticks(pid) == started:
+        await asyncio.sleep(1)
+    logging.getLogger("node").warning("the owner of this lab, process %d, is gone: taking the lab down", pid)
+    env = {key: value for key, value in os.environ.items() if key != MARK} | {"PENSTOCK_LAB_DIR": str(folder.parent)}
+    subprocess.Popen(  # noqa: ASYNC220 (not waited for: it ends this process)
+        [sys.executable, "-m", "penstock_lab", "down", "--name", folder.name], env=env, start_new_session=True
+    )
+
+
 def clean_environment(lab_id: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """An environment for the lab's own processes: nothing of the caller's AWS, Kubernetes or proxy settings."""
     kept = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME", "PYTHONDONTWRITEBYTECODE")
@@ -141,12 +155,24 @@ def listens(host: str, port: int) -> bool:
 
 
 def owns_port(pid: int, port: int) -> bool:
-    """Whether this very process listens there; another server on the same port would answer for it, wrongly."""
+    """Whether this very process listens there, in whichever network it is; another server on the same port would answer for it, wrongly."""
+    listening = set()
     try:
-        connections = psutil.Process(pid).net_connections(kind="tcp")
-    except psutil.Error:
+        for table in ("tcp", "tcp6"):
+            # proc(5): local address, state (0A is LISTEN) and inode are the fields 1, 3 and 9.
+            for fields in map(str.split, Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]):
+                if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                    listening.add(f"socket:[{fields[9]}]")
+        return any(_link(descriptor) in listening for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
         return False
-    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections)
+
+
+def _link(descriptor: Path) -> str:
+    try:
+        return os.readlink(descriptor)
+    except OSError:
+        return ""
 
 
 def send(process: Process, signum: int) -> bool:

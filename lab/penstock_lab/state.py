@@ -55,12 +55,17 @@ def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
 
 @dataclass
 class State:
-    """One lab's record. `cluster` is `built` (our control plane) or `given` (the user's kubeconfig)."""
+    """One lab's record.
+
+    `cluster` is `built` (our control plane) or `given` (the user's kubeconfig); `node` is `process` (pods are processes of this machine) or
+    `kubelet` (pods are containers).
+    """
 
     name: str
     folder: Path
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     cluster: str = "built"
+    node: str = "process"
     ports: dict[str, int] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -6,18 +6,24 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock_lab.deployment import NAMESPACE
+from penstock_lab import sandbox
+from penstock_lab.deployment import BASE_ENVIRONMENT, NAMESPACE
 from penstock_lab.lab import Lab
-from penstock_lab.processes import start_ticks
+from penstock_lab.podspec import image_environment
+from penstock_lab.processes import MARK, POD_MARK, start_ticks
+from penstock_lab.state import checkout
 
+CHECKOUT = checkout()
 IMAGE = "registry.example/penstock:test"
+ADDRESS = {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
 SERVE = (
     "import http.server, os; "
-    "http.server.ThreadingHTTPServer((os.environ['POD_IP'], 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
+    "http.server.ThreadingHTTPServer((os.environ['ADDRESS'], 8080), http.server.SimpleHTTPRequestHandler).serve_forever()"
 )
 
 
@@ -64,7 +70,7 @@ def test_environment_comes_from_every_source_and_from_nowhere_else(
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
         {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "absent", "optional": True}}},
         {"name": "WHERE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
-        {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ADDRESS,
         {"name": "BOTH", "value": "$(WHERE)/$(COLOUR)/$(UNKNOWN)/$$(WHERE)"},
     ]
     sources = [{"configMapRef": {"name": "words"}}]
@@ -76,9 +82,52 @@ def test_environment_comes_from_every_source_and_from_nowhere_else(
     assert "NONE" not in printed
     assert printed["COLOUR"] == "blue"
     assert printed["BOTH"] == f"{namespace}/blue/$(UNKNOWN)/$(WHERE)"
-    assert printed["ADDRESS"] == printed["POD_IP"]
     assert printed["ADDRESS"].startswith("127.")
-    assert not {key for key in printed if key.startswith("AWS_")} - {"AWS_EC2_METADATA_DISABLED"}
+    dockerfile = (CHECKOUT / "Dockerfile").read_text()
+    image = image_environment(dockerfile, BASE_ENVIRONMENT)
+    assert image.items() <= printed.items()
+    runtime = {"HOSTNAME", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", MARK, POD_MARK}
+    assert printed.keys() - image.keys() == runtime | {"TOKEN", "COLOUR", "WHERE", "ADDRESS", "BOTH"}
+    assert not {"HOME", "USER", "KUBECONFIG"} & printed.keys()
+
+
+def test_a_pod_has_what_a_pod_has_and_nothing_of_the_person(lab: Lab, namespace: str, apply) -> None:
+    if not sandbox.available():
+        pytest.skip("this machine permits no mount namespace: pods share its tree")
+    code = """
+import json, os, pwd, sys
+def tried(act):
+    try: return str(act())
+    except Exception as error: return type(error).__name__
+account = "/var/run/secrets/kubernetes.io/serviceaccount"
+print(json.dumps({
+    "ids": [os.getuid(), os.getgid(), os.getgroups()],
+    "user": tried(lambda: pwd.getpwuid(os.getuid())),
+    "account": sorted(name for name in os.listdir(account) if not name.startswith(".")),
+    "namespace": open(account + "/namespace").read(),
+    "token": bool(open(account + "/token").read()),
+    "written": [tried(lambda: open(path + "/x", "w")) for path in ("/", "/venv", "/usr", "/etc", account)],
+    "tmp": tried(lambda: open("/tmp/x", "w").close()),
+    "lab": tried(lambda: __import__("penstock_lab")),
+    "operator": __import__("penstock").__file__,
+    "python": sys.prefix,
+}))
+"""
+    container = {"volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}
+    volumes = [{"name": "tmp", "emptyDir": {}}]
+    apply(_pod(namespace, "bare", code, restartPolicy="Never", container=container, volumes=volumes))
+    lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/bare", "-n", namespace, "--timeout=20s")
+    found = json.loads((lab.state.folder / "pods" / "bare" / "main-0.log").read_text())
+    assert found["ids"][:2] == [sandbox.UID, sandbox.UID]
+    assert found["user"] == "KeyError"
+    assert found["account"] == ["ca.crt", "namespace", "token"]
+    assert found["namespace"] == namespace
+    assert found["token"] is True
+    assert found["written"] == ["OSError"] * 5
+    assert found["tmp"] == "None"
+    assert found["lab"] == "ModuleNotFoundError"
+    assert found["operator"].startswith("/venv/")
+    assert found["python"] == "/venv"
 
 
 def test_a_missing_secret_is_told_and_then_found(lab: Lab, namespace: str, apply, container, wait_for) -> None:
@@ -93,6 +142,7 @@ def test_a_missing_secret_is_told_and_then_found(lab: Lab, namespace: str, apply
 def test_a_killed_process_is_started_again(lab: Lab, namespace: str, apply, container, wait_for) -> None:
     apply(_pod(namespace, "killed", "import time; print('up', flush=True); time.sleep(60)"))
     before = wait_for(lambda: _process(lab, namespace, "killed"))
+    wait_for(lambda: Path(before["log"]).read_text() == "up\n")
     os.kill(before["pid"], signal.SIGKILL)
     after = wait_for(
         lambda: _process(lab, namespace, "killed")["pid"] != before["pid"] and _process(lab, namespace, "killed")
@@ -149,7 +199,10 @@ def test_another_image_stays_pending_and_says_why(lab: Lab, namespace: str, appl
 def test_replicas_share_a_port_and_a_rollout_replaces_them(lab: Lab, namespace: str, apply, wait_for) -> None:
     probe = {"httpGet": {"path": "/", "port": "http"}}
     template = _pod(
-        namespace, "web", SERVE, container={"ports": [{"name": "http", "containerPort": 8080}], "readinessProbe": probe}
+        namespace,
+        "web",
+        SERVE,
+        container={"env": [ADDRESS], "ports": [{"name": "http", "containerPort": 8080}], "readinessProbe": probe},
     )
     template = {"metadata": {"labels": {"app": "web"}}, "spec": template["spec"]}
     spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
@@ -180,7 +233,7 @@ def test_a_job_completes(lab: Lab, namespace: str, apply) -> None:
 
 def test_volumes_are_files_and_paths_that_name_them_are_found(lab: Lab, namespace: str, apply) -> None:
     lab.kubectl("create", "configmap", "conf", "--from-literal=app.ini=[x]", "-n", namespace)
-    code = "import os, sys; print(open(sys.argv[1].partition('=')[2]).read(), os.path.exists(os.environ['KUBECONFIG']))"
+    code = "import sys; print(open(sys.argv[1].partition('=')[2]).read())"
     pod = _pod(
         namespace, "files", code, restartPolicy="Never", volumes=[{"name": "conf", "configMap": {"name": "conf"}}]
     )
@@ -190,7 +243,7 @@ def test_volumes_are_files_and_paths_that_name_them_are_found(lab: Lab, namespac
     }
     apply(pod)
     lab.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/files", "-n", namespace, "--timeout=20s")
-    assert (lab.state.folder / "pods" / "files" / "main-0.log").read_text() == "[x] True\n"
+    assert (lab.state.folder / "pods" / "files" / "main-0.log").read_text() == "[x]\n"
 
 
 def test_the_operator_is_back_after_kill_9(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from penstock_lab.podspec import (
     entrypoint,
     environment,
     expand,
+    image_environment,
     is_ours,
     references,
     relocate,
@@ -37,6 +38,16 @@ POD = {
 )
 def test_only_our_image_runs(image: str, ours: bool) -> None:
     assert is_ours(image) is ours
+
+
+def test_the_image_has_the_variables_of_its_last_stage() -> None:
+    dockerfile = "FROM a AS build\nENV OTHER=1\n\nFROM b\nENV PATH=/venv/bin:$PATH UNBUFFERED=1\nENV MORE=2\n"
+    assert image_environment(dockerfile, {"PATH": "/bin", "LANG": "C"}) == {
+        "PATH": "/venv/bin:/bin",
+        "LANG": "C",
+        "UNBUFFERED": "1",
+        "MORE": "2",
+    }
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,11 @@ def test_every_command_tells_its_help(venv: Path) -> None:
     assert "lab" not in children[()].stdout.split()
 
 
-def test_every_module_finds_what_it_imports(venv: Path) -> None:
+def test_every_module_finds_what_it_imports_where_the_user_has_no_name_and_no_home(venv: Path) -> None:
     code = (
+        "import pwd\n"
+        "def nobody(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = nobody\n"
         "import importlib, pkgutil, penstock\n"
         "for module in pkgutil.walk_packages(penstock.__path__, 'penstock.'):\n"
         "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
