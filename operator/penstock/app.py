@@ -43,6 +43,7 @@ from penstock.engine.money import Money
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
 from penstock.engine.supervisor import supervised
+from penstock.engine.tenancy import AdoptionRule, Tenancy
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Options:
     certificates, '' for those that the system trusts. live_prices: whether AWS's price list is read. advice_every: seconds between two
     looks at the metrics of an object, 0 for none.
     spend_every: seconds between readings of what objects use, 0 for none. cost_explorer: whether AWS's bill is read.
+    allowed_regions: where objects may live, only in `region` where none is named. adoption: what may be taken over without a tag in AWS.
     admission_certificates: a folder with the webhook's tls.crt and tls.key, '' for no webhook.
     """
 
@@ -81,6 +83,8 @@ class Options:
     advice_every: float = DAY
     spend_every: float = 3600.0
     cost_explorer: bool = False
+    allowed_regions: tuple[str, ...] = ()
+    adoption: tuple[AdoptionRule, ...] = ()
     admission_host: str = ""
     admission_port: int = 9443
     admission_certificates: str = ""
@@ -145,7 +149,10 @@ class Operator:
         prices = self._prices = PriceBook(account if options.live_prices else None)
         bills = Bills(account if options.cost_explorer else None, self._last_bill)
         meters = self._meters = Meters(account, prices, options.spend_every, bills=bills)
-        tables = DynamoTables(account, cluster, options.cycles, options.inventory, meters, options.advice_every)
+        tenancy = Tenancy(options.allowed_regions or (options.region,), options.adoption)
+        tables = DynamoTables(
+            account, cluster, options.cycles, options.inventory, meters, options.advice_every, tenancy=tenancy
+        )
         clusters = AuroraClusters(
             account,
             cluster,
@@ -155,6 +162,7 @@ class Operator:
             meters,
             database_ca=options.database_ca,
             advice_every=options.advice_every,
+            tenancy=tenancy,
         )
         self._measured = (tables, clusters)
         self._declares = {tables.name: tables.declared_money, clusters.name: clusters.declared_money}

@@ -93,6 +93,16 @@ def _region() -> str:
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
+def _adoption(_ctx: click.Context, _param: click.Parameter, text: str) -> Any:
+    from penstock.engine.tenancy import adoption_rules
+
+    try:
+        return adoption_rules(text)
+    except ValueError as error:
+        form = '[{"namespaces": ["shop"], "names": ["shop-*"]}]'
+        raise click.BadParameter(f"write a JSON list such as {form}: {error}") from error
+
+
 @main.command()
 @click.option(
     "--region",
@@ -100,6 +110,22 @@ def _region() -> str:
     default=_region,
     show_default="AWS_REGION, AWS_DEFAULT_REGION or us-east-1",
     help="Where objects live that name no region.",
+)
+@click.option(
+    "--allowed-region",
+    "allowed_regions",
+    type=_REGION,
+    multiple=True,
+    envvar="PENSTOCK_ALLOWED_REGIONS",
+    help="Objects may name this region; may be repeated. Default: only --region.",
+)
+@click.option(
+    "--adoption",
+    default="[]",
+    envvar="PENSTOCK_ADOPTION",
+    callback=_adoption,
+    help='What objects may take over or restore from without the AWS tag penstock.dev/adoptable-by, as JSON: [{"namespaces": ["shop"], '
+    '"names": ["shop-*"]}].',
 )
 @click.option(
     "--cluster-name",
@@ -245,6 +271,8 @@ def run(**options: Any) -> None:
     told = Options(
         region=options["region"],
         cluster=options["cluster_name"],
+        allowed_regions=options["allowed_regions"],
+        adoption=options["adoption"],
         namespaces=options["namespaces"],
         workers=options["workers"],
         http_host=options["http_host"],

@@ -106,6 +106,16 @@ def lab(labs_root: Path) -> Iterator[Lab]:
 @pytest.fixture
 def namespace(lab: Lab) -> Iterator[str]:
     """A namespace of the test's own. Its deletion is begun at the end and not waited for: use unique table names."""
+    yield from _namespace(lab)
+
+
+@pytest.fixture
+def another(lab: Lab) -> Iterator[str]:
+    """A second namespace, as another tenant's."""
+    yield from _namespace(lab)
+
+
+def _namespace(lab: Lab) -> Iterator[str]:
     name = f"t-{uuid.uuid4().hex[:8]}"
     lab.kubectl("create", "namespace", name)
     yield name

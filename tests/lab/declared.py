@@ -23,6 +23,11 @@ KEY = {"partition": {"name": "id", "type": "String"}}
 _WRITES = ("Create", "Update", "Delete", "Restore", "Tag", "Untag", "Put", "Register", "Deregister")
 
 
+def adoptable_by(namespace: str) -> list[dict[str, str]]:
+    """The tag with which somebody lets a namespace take a resource over or restore from it."""
+    return [{"Key": "penstock.dev/adoptable-by", "Value": namespace}]
+
+
 def index(name: str, attribute: str = "", projection: Any = None, **more: Any) -> dict[str, Any]:
     """A global index on one String attribute, by default named as the index."""
     return {

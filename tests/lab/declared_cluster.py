@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
-from declared import Declared, client
+from declared import Declared, adoptable_by, client
 
 from penstock_lab.lab import Lab
 
@@ -209,8 +209,13 @@ def abandon(lab: Lab, namespaces: Sequence[str]) -> None:
             cluster.by_hand("delete_db_cluster", SkipFinalSnapshot=True)
 
 
-def made_by_hand(cluster: DeclaredCluster, instances: Sequence[str] = ("",), **more: Any) -> DeclaredCluster:
-    """What somebody made with an AWS console: a cluster of that identifier with its instances, ready. "": the usual first name."""
+def made_by_hand(
+    cluster: DeclaredCluster, instances: Sequence[str] = ("",), adoptable: bool = True, **more: Any
+) -> DeclaredCluster:
+    """What somebody made with an AWS console: a cluster of that identifier with its instances, ready. "": the usual first name.
+
+    adoptable: the namespace may take it over.
+    """
     cluster.rds.create_db_cluster(
         **{
             "DBClusterIdentifier": cluster.cluster,
@@ -218,6 +223,8 @@ def made_by_hand(cluster: DeclaredCluster, instances: Sequence[str] = ("",), **m
             "EngineVersion": "15.10",
             "MasterUsername": "postgres",
             "ManageMasterUserPassword": True,
+            "Tags": adoptable_by(cluster.namespace) if adoptable else [],
+            "CopyTagsToSnapshot": True,
             **more,
         }
     )

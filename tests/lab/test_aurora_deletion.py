@@ -103,7 +103,7 @@ def test_retain_leaves_all_and_takes_the_mark_off(lab: Lab, namespace: str) -> N
     cluster.delete()
     cluster.gone()
     assert left(cluster) == before
-    assert cluster.aws_tags == {"team": "shop"}
+    assert cluster.aws_tags == {"team": "shop", "penstock.dev/adoptable-by": namespace}
     assert {t["Key"] for t in cluster.aws_instances[cluster.instance(1)]["TagList"]} == {"team"}
     notes = cluster.told("Retained")
     assert notes == [f"Cluster {cluster.cluster} stays in AWS, as deletionPolicy Retain says."]

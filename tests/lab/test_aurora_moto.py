@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from declared import client
+from declared import adoptable_by, client
 from declared_cluster import DeclaredCluster
 from test_dynamo_moto import calls, moto, operator  # noqa: F401 - fixtures
 
@@ -81,6 +81,7 @@ def test_clusters_become_ready_and_are_deleted(
         EngineVersion="15.10",
         MasterUsername="app",
         MasterUserPassword="password-of-app",
+        Tags=adoptable_by(namespace),
     )
     taken.apply().wait("Ready", "False", reason="AlreadyExists")
     taken.edit(adopt=True).wait("Ready")

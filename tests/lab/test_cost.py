@@ -100,18 +100,6 @@ def test_a_plan_that_is_not_run_tells_what_it_would_add(lab: Lab, namespace: str
     table.delete().gone()
 
 
-def test_a_region_without_prices_is_partial_and_names_what_is_missing(lab: Lab, namespace: str) -> None:
-    usage = {"expectedUsage": {"storage": "10G"}}
-    table = Declared(lab, namespace, {"region": "eu-west-3", "cost": usage}, annotations={"penstock.dev/mode": "Plan"})
-    table.until(lambda: table.status.get("cost"), "the cost is told")
-    cost = table.status["cost"]
-    assert cost["basis"] == "Partial"
-    assert "monthlyEstimate" not in cost
-    assert any("in eu-west-3 is known" in what for what in cost["missing"])
-    assert costs(table) == (None, None, None)
-    table.delete().gone()
-
-
 def test_a_cluster_shows_its_cost_and_each_step_what_it_adds(lab: Lab, namespace: str) -> None:
     cluster = DeclaredCluster(lab, namespace, {**NOW, "cost": {"expectedUsage": {"storage": "100Gi"}}})
     cluster.wait()

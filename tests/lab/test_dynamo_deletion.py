@@ -67,7 +67,7 @@ def test_retain_leaves_the_table_and_takes_the_mark_off(lab: Lab, namespace: str
     table = Declared(lab, namespace, {"deletionPolicy": "Retain", "deletionProtection": True}).settled()
     table.delete().gone()
     assert table.aws["DeletionProtectionEnabled"] is True
-    assert table.aws_tags == {}
+    assert table.aws_tags == {"penstock.dev/adoptable-by": namespace}
     assert "stays in AWS, as deletionPolicy Retain says" in table.told("Retained")[0]
 
 

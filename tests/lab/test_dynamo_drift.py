@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from declared import Declared, apply_all, client, index, slower, unharmed
+from declared import Declared, adoptable_by, apply_all, client, index, slower, unharmed
 
 from penstock_lab.lab import Lab
 
@@ -376,6 +376,7 @@ def test_a_table_that_somebody_made_anew_is_not_taken_for_ours(lab: Lab, namespa
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
+        Tags=adoptable_by(namespace),
     )
     made = len(table.writes())
     table.look()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from declared import Declared, client, index
+from declared import Declared, adoptable_by, client, index
 from test_dynamo_life import EXAMPLE
 
 from penstock_lab import processes
@@ -113,6 +113,7 @@ def test_a_name_that_is_taken(lab: Lab, namespace: str, moto: str, operator: Ope
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
+        Tags=adoptable_by(namespace),
     )
     table.apply().wait("Ready", "False", reason="AlreadyExists")
     table.edit(adopt=True).wait("Ready", timeout=60)

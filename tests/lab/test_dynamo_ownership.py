@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from declared import Declared, index, unharmed
+from declared import Declared, adoptable_by, index, unharmed
 
 from penstock_lab.lab import Lab
 
@@ -20,13 +20,14 @@ def steady(lab: Lab) -> Iterator[None]:
         yield
 
 
-def made_by_hand(table: Declared, key: str = "id", **more: Any) -> Declared:
+def made_by_hand(table: Declared, key: str = "id", adoptable: bool = True, **more: Any) -> Declared:
     table.dynamodb.create_table(
         **{
             "TableName": table.table,
             "KeySchema": [{"AttributeName": key, "KeyType": "HASH"}],
             "AttributeDefinitions": [{"AttributeName": key, "AttributeType": "S"}],
             "BillingMode": "PAY_PER_REQUEST",
+            "Tags": adoptable_by(table.namespace) if adoptable else [],
             **more,
         }
     )
@@ -51,7 +52,7 @@ def test_a_name_that_is_taken_is_told_and_never_touched(lab: Lab, namespace: str
     assert table.aws == before
     table.delete().gone()
     assert table.exists
-    assert table.aws_tags == {}
+    assert list(table.aws_tags) == ["penstock.dev/adoptable-by"]
 
 
 def test_adoption_shows_its_plan_first_and_changes_only_what_the_spec_names(lab: Lab, namespace: str) -> None:
@@ -81,7 +82,7 @@ def test_adoption_in_mode_plan_stays_a_plan(lab: Lab, namespace: str) -> None:
     table.apply().until(lambda: table.steps == ["set tags penstock.dev/owner"])
     table.look().look()
     assert table.writes(only_done=False) == made
-    assert table.aws_tags == {}
+    assert list(table.aws_tags) == ["penstock.dev/adoptable-by"]
 
 
 def test_adopting_what_does_not_exist_makes_it(lab: Lab, namespace: str) -> None:
@@ -99,7 +100,7 @@ def test_adopting_a_table_with_another_key_is_refused(lab: Lab, namespace: str) 
     assert "but spec.key says" in told["message"]
     assert table.condition("Stalled")["status"] == "True"
     assert table.writes() == made
-    assert table.aws_tags == {}
+    assert list(table.aws_tags) == ["penstock.dev/adoptable-by"]
 
 
 def test_adopting_a_table_with_other_local_indexes_is_refused(lab: Lab, namespace: str) -> None:
@@ -179,7 +180,8 @@ def test_retained_and_then_adopted_by_another_object(lab: Lab, namespace: str) -
     first = Declared(lab, namespace, {"deletionPolicy": "Retain", "tags": {"team": "shop"}}).settled()
     first.dynamodb.put_item(TableName=first.table, Item={"id": {"S": "kept"}})
     first.delete().gone()
-    assert first.aws_tags == {"team": "shop"}, "only our mark has gone"
+    handed_back = {"team": "shop", "penstock.dev/adoptable-by": namespace}
+    assert first.aws_tags == handed_back, "our mark has gone, and the namespace may take it over again"
     second = Declared(lab, namespace, {"tags": {"team": "till"}}, name="second", table=first.table)
     second.wait("Ready", "False", reason="AlreadyExists")
     second.edit(adopt=True).settled()

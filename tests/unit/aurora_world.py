@@ -22,6 +22,7 @@ from penstock.aurora.state import AUTOSCALED, PASSWORD, Desired, Engine, Group, 
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.holds import Holds, rests
 from penstock.engine.plan import Effect, Plan, Step
+from penstock.engine.tenancy import Source
 
 NAME, OWNER, UID = "shop-ledger", "k1/shop/AuroraCluster/ledger/u-1", "u-1"
 # A Sunday within the maintenance window, and the Monday after it.
@@ -173,6 +174,7 @@ class Operator:
             snapshot=final,
             snapshot_read=self.absent and not world.instances,
             since=self.since,
+            source=Source("snapshot", "one", {}) if asked.restore_from and cluster is None else None,
             held=dict(self.holds),
         )
 

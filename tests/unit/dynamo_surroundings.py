@@ -155,7 +155,9 @@ class Surroundings:
     def _DescribeBackup(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if body["BackupArn"] not in self.backups:
             refuse("BackupNotFoundException", "no backup", "DescribeBackup")
-        return {"BackupDescription": {"BackupDetails": self._details(body["BackupArn"])}}
+        table = self.backups[body["BackupArn"]]["table"]
+        origin = {"TableName": table.name, "TableArn": table.arn, "TableId": table.id}
+        return {"BackupDescription": {"BackupDetails": self._details(body["BackupArn"]), "SourceTableDetails": origin}}
 
     def _ListBackups(self, body: Mapping[str, Any]) -> dict[str, Any]:
         found = [self._details(a) for a, b in self.backups.items() if b["table"].name == body["TableName"]]

@@ -30,6 +30,7 @@ from penstock.engine.kind import Outcome, Report
 from penstock.engine.owners import owner
 from penstock.engine.plan import Effect, Plan, Step, When
 from penstock.engine.queue import Priority
+from penstock.engine.tenancy import Source
 
 CLUSTER = "cluster-1"
 UID = "11111111-2222-3333-4444-555555555555"
@@ -156,7 +157,7 @@ class Operator:
         kms = KmsKey(named, self.aws._key_arn(named), self.aws.keys.get(named, "Missing")) if named else None
         table = self.aws.tables.get(desired.table_name)
         if table is None:
-            return Observed(kms=kms)
+            return Observed(kms=kms, source=Source("table", "source", {}) if desired.spec.restore_from else None)
         name, arn = {"TableName": table.name}, {"ResourceArn": table.arn}
         backup = next((b for b in self.aws.backups.values() if b["BackupName"] == desired.final_backup_name), None)
         return Observed(

@@ -26,7 +26,7 @@ from test_aurora_plan import (
 )
 
 from penstock.api.conditions import Reason
-from penstock.api.meta import OWNER_TAG
+from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
 from penstock.aurora.plan import plan
 from penstock.aurora.state import PASSWORD
 from penstock.aws.rds import Cluster, Instance, MasterSecret, Member, Snapshot
@@ -765,8 +765,9 @@ def test_retained_a_cluster_only_loses_our_mark() -> None:
     operator = deleted("Retain", deletionProtection=True)
     before = operator.world
     assert operator.converge().gone
-    assert {s.operation for s in operator.done} == {"RemoveTagsFromResource"}
+    assert {s.operation for s in operator.done} == {"AddTagsToResource", "RemoveTagsFromResource"}
     assert OWNER_TAG not in cluster(operator).tags
+    assert cluster(operator).tags[ADOPTABLE_BY] == operator.desired.namespace, "the namespace may take it over again"
     assert operator.world.instances.keys() == before.instances.keys()
     assert operator.world.groups == before.groups
 

@@ -11,7 +11,7 @@ from dynamo_model import Aws, Index
 from dynamo_world import manifest, only, planned, settled
 
 from penstock.api.conditions import Reason
-from penstock.api.meta import OWNER_TAG
+from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
 from penstock.dynamo.plan import poll
 from penstock.dynamo.state import Held, Observed
 from penstock.engine.plan import Effect, When
@@ -273,7 +273,7 @@ def test_a_table_is_taken_down_step_by_step() -> None:
         operator.aws.advance(3)
     assert order == ["CreateBackup", "UpdateTable", "DeregisterScalableTarget", "DeleteTable"]
     (backup,) = operator.aws.backups.values()
-    assert re.fullmatch(r"orders-final-11111111-\d{14}", backup["BackupName"])
+    assert re.fullmatch(r"orders-final-[0-9a-f]{16}-11111111-\d{14}", backup["BackupName"])
 
 
 def test_without_a_backup_nothing_comes_before_the_deletion() -> None:
@@ -299,11 +299,12 @@ def test_protection_that_the_spec_does_not_lift_keeps_the_table() -> None:
 def test_retain_takes_only_our_mark() -> None:
     operator = settled({"deletionPolicy": "Retain", "tags": {"team": "shop"}, "deletionProtection": True})
     operator.delete()
-    step = only(planned(operator))
+    handed_back, step = planned(operator).steps
+    assert handed_back.parameters["Tags"] == [{"Key": ADOPTABLE_BY, "Value": "shop"}]
     assert (step.operation, step.parameters["TagKeys"]) == ("UntagResource", [OWNER_TAG])
     operator.one_pass()
     assert planned(operator).gone
-    assert operator.table.tags == {"team": "shop"}
+    assert operator.table.tags == {"team": "shop", ADOPTABLE_BY: "shop"}
 
 
 @pytest.mark.parametrize("status", ["CREATING", "UPDATING", "DELETING"])

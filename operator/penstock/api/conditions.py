@@ -79,6 +79,7 @@ class Reason(StrEnum):
     INVALID = "Invalid"
     NOT_OWNED = "NotOwned"
     ALREADY_EXISTS = "AlreadyExists"
+    FORBIDDEN = "Forbidden"
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word, not a password
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_MISSING = "CredentialsMissing"

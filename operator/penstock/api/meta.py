@@ -33,6 +33,9 @@ LAST_FAILOVER: Final = f"{GROUP}/last-failover"
 TAG_PREFIX: Final = f"{GROUP}/"
 OWNER_TAG: Final = f"{GROUP}/owner"
 """Tag whose value is `<cluster id>/<namespace>/<kind>/<name>/<uid>`."""
+ADOPTABLE_BY: Final = f"{GROUP}/adoptable-by"
+"""Tag that somebody with rights to a resource sets: namespaces, or NAMESPACE/NAME of objects, that may take it over or restore from it, with blanks
+between."""
 
 
 class Mode(StrEnum):

@@ -9,6 +9,7 @@ from penstock.api.conditions import Reason
 from penstock.aurora import groups, requests, versions
 from penstock.aurora.consent import consented
 from penstock.aurora.groups import CLUSTER
+from penstock.aurora.ownership import restored_from
 from penstock.aurora.state import Desired, Observed
 from penstock.engine.holds import rest
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When
@@ -18,6 +19,12 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The plan while there is no cluster. What a step needs is made by the steps before it; until then it is Later."""
     # What is restored has the version of its source, which AWS does not tell beforehand.
     known_default = None if desired.spec.restore_from else observed.engine
+    if desired.spec.restore_from is not None:
+        if observed.source is None:
+            return Plan(waits=(_unread(observed, "Reading whose the source of the restore is."),))
+        forbidden = restored_from(desired, observed)
+        if forbidden is not None:
+            return Plan(refusals=(forbidden,))
     version = versions.creation_version(desired.spec, known_default)
     family = versions.family(desired.spec.engine.aws_name, version) if version else ""
     refusals: list[Refusal] = []

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from penstock.api.auroracluster import RestoreFrom
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
-from penstock.aurora import password, versions
+from penstock.aurora import ownership, password, versions
 from penstock.aurora.catalogue import Catalogue
 from penstock.aurora.memory import MISSING, Memory, group_facet
 from penstock.aurora.state import Desired, Engine, Family, Group, Observed, Scaling
@@ -27,6 +28,7 @@ from penstock.engine.kind import Look
 from penstock.engine.kube import Kube
 from penstock.engine.plan import Refusal
 from penstock.engine.queue import Priority
+from penstock.engine.tenancy import Source
 
 # Seconds between two reads of groups and autoscaling that nobody said had changed.
 _CYCLE = 660.0
@@ -36,6 +38,12 @@ _READS, _SHARE = 3, 60.0
 # An answer has no more pages than this, or its markers go round in circles.
 _PAGES = 100
 # A family as the name of one of our groups has it.
+_SOURCES = {
+    "snapshot": ("DescribeDBClusterSnapshots", "DBClusterSnapshotIdentifier", "DBClusterSnapshots"),
+    "cluster": ("DescribeDBClusters", "DBClusterIdentifier", "DBClusters"),
+}
+# A permission that somebody gives is seen within so many seconds.
+_SOURCE_CYCLE = 15.0
 _FAMILY = re.compile(r"aurora-[a-z]+[0-9]+(?:-[0-9]+)*")
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
 _MISSES = 3
@@ -75,6 +83,7 @@ class Facets:
         scaling = await self._scaling()
         snapshot, snapshot_read = await self._snapshot()
         kms_key = await self._kms_key()
+        source = await self._source()
         memory, desired = self.memory, self.desired
         return Observed(
             cluster=self.cluster,
@@ -88,6 +97,7 @@ class Facets:
             password=await password.read(self.kube, desired, memory, fresh=self.look.fresh),
             snapshot=snapshot,
             snapshot_read=snapshot_read,
+            source=source,
             since=memory.since,
             held=dict(memory.held),
             age=age,
@@ -348,6 +358,29 @@ class Facets:
 
         found: str | None = await self._facet(f"kms_key:{name}", read)
         return found
+
+    async def _source(self) -> Source | None:
+        """What the spec restores from, with the tags that tell who may; None when nothing is to be restored, or it cannot be read."""
+        wanted = self.desired.spec.restore_from
+        if wanted is None or self.cluster is not None or self.desired.absent:
+            return None
+        found: Source | None = await self._facet("source", partial(self._read_source, wanted), cycle=_SOURCE_CYCLE)
+        return found
+
+    async def _read_source(self, wanted: RestoreFrom) -> Source:
+        what = "snapshot" if wanted.snapshot_identifier else "cluster"
+        name = wanted.snapshot_identifier or wanted.cluster_identifier or ""
+        operation, parameter, listed = _SOURCES[what]
+        try:
+            answer = await self._call(operation, {parameter: name})
+        except Trouble as trouble:
+            if trouble.meaning is not Meaning.MISSING:
+                raise
+            return Source(what, name, {}, exists=False)
+        for item in answer.get(listed) or ():
+            found = rds.snapshot(item) if what == "snapshot" else rds.cluster(item)
+            return Source(what, name, found.tags, ownership.tagging(found.arn))
+        return Source(what, name, {}, exists=False)
 
     # How facets are read
 

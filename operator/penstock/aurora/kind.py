@@ -43,6 +43,7 @@ from penstock.engine.kube import Kube, Resource
 from penstock.engine.loop import forced_token
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
+from penstock.engine.tenancy import UNENFORCED, Tenancy
 from penstock.proof.drillbook import DrillBook
 
 NAME = "AuroraCluster"
@@ -71,7 +72,7 @@ class AuroraClusters:
     name = NAME
     resource = RESOURCE
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         account: Account,
         cluster: str,
@@ -81,11 +82,13 @@ class AuroraClusters:
         meters: Meters | None = None,
         database_ca: str = "",
         advice_every: float = DAY,
+        tenancy: Tenancy = UNENFORCED,
     ) -> None:
         self._account = account
         self._meters = meters or Meters(None, PriceBook())
         self._prices = self._meters.prices
         self._cluster = cluster
+        self._tenancy = tenancy
         self._inventory = Inventory(account, inventory, queue_url)
         self._observer = Observer(account, self._inventory, kube)
         self._actor = Actor(account, self._inventory)
@@ -128,11 +131,15 @@ class AuroraClusters:
         if synced.get("status") == "True":
             # For good: while AWS is in the middle of somebody's change the object is not in sync, and what comes of it is drift all the same.
             entry.settled = synced.get("observedGeneration", -1)
+        region = cluster.spec.region or self._account.region
+        unreachable = self._tenancy.region_problems(region)
+        if unreachable:
+            raise Invalid(unreachable)
         return Desired(
             namespace=metadata["namespace"],
             name=metadata["name"],
             uid=metadata["uid"],
-            region=cluster.spec.region or self._account.region,
+            region=region,
             identifier=cluster.cluster_identifier.lower(),
             owner=owner(self._cluster, NAME, obj),
             spec=cluster.spec,
@@ -146,6 +153,7 @@ class AuroraClusters:
             failover_to=(metadata.get("annotations") or {}).get(meta.FAILOVER_TO, ""),
             mode=(metadata.get("annotations") or {}).get(meta.MODE) or meta.Mode.RECONCILE,
             settled=entry.settled == metadata.get("generation", 0),
+            tenancy=self._tenancy,
         )
 
     def owns_nothing(self, obj: Object) -> bool:
@@ -175,7 +183,7 @@ class AuroraClusters:
         found = planning.plan(desired, observed, now)
         steps = tuple(_asking(s, now) if s.operation == "FailoverDBCluster" else s for s in found.steps)
         told = () if desired.absent else outcomes.unattainable(desired, observed)
-        found = replace(found, steps=steps, notes=(*found.notes, *told))
+        found = replace(found, steps=steps, notes=(*found.notes, *ownership.doubts(desired, observed), *told))
         if not desired.absent:
             found = drilled.held(found, observed.drill)
         return costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())

@@ -8,9 +8,10 @@ from enum import StrEnum
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.aurora.state import Desired, Observed
-from penstock.aws.rds import Instance
+from penstock.aws.rds import Cluster, Instance
 from penstock.engine.owners import earlier_self, marked, who
 from penstock.engine.plan import Refusal
+from penstock.engine.tenancy import Source
 
 
 class Claim(StrEnum):
@@ -42,13 +43,44 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     if knows(desired, observed):
         return Claim.OURS
     if desired.spec.adopt:
-        return Claim.ADOPT
+        forbidden = desired.tenancy.refusal(desired.owner, taken_over(cluster), "take over")
+        return forbidden or Claim.ADOPT
     before = "an earlier object of this name" if owner else "somebody else"
     return Refusal(
         Reason.ALREADY_EXISTS,
         f"Cluster {cluster.identifier} exists already and was made by {before}: set spec.adopt: true to take it over, "
         "or delete this object, which leaves the cluster alone, and make it with another spec.clusterIdentifier.",
     )
+
+
+def taken_over(cluster: Cluster) -> Source:
+    """The cluster as the subject of a permission."""
+    return Source("cluster", cluster.identifier, cluster.tags, tagging(cluster.arn))
+
+
+def tagging(arn: str) -> str:
+    """The AWS command that tags a resource of RDS, up to its tags."""
+    return f"aws rds add-tags-to-resource --resource-name {arn} --tags"
+
+
+def restored_from(desired: Desired, observed: Observed) -> Refusal | None:
+    """Why nothing may be restored from what the spec names."""
+    if observed.source is None or not observed.source.exists:
+        # AWS says best what it lacks.
+        return None
+    return desired.tenancy.refusal(desired.owner, observed.source, "restore from")
+
+
+def doubts(desired: Desired, observed: Observed) -> list[str]:
+    """What a printed plan cannot judge of the permissions that the object needs."""
+    notes = (
+        [desired.tenancy.note(desired.owner, observed.source, "restore from")]
+        if observed.source and observed.source.exists
+        else []
+    )
+    if desired.spec.adopt and observed.cluster is not None and not knows(desired, observed):
+        notes.append(desired.tenancy.note(desired.owner, taken_over(observed.cluster), "take over"))
+    return [note for note in notes if note]
 
 
 def made(desired: Desired, instance: Instance) -> bool:

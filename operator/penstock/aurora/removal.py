@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
-from penstock.api.meta import OWNER_TAG
+from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
 from penstock.aurora import groups, scaling
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.state import Desired, Observed
@@ -39,7 +39,11 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     if cluster.status in _UNTOUCHABLE:
         sentence = f"Deletion waits: cluster {cluster.identifier} is {cluster.status}, and AWS deletes it afterwards."
         return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
-    before = [*scaling.deregistration(desired, observed), *_unprotect(desired, cluster)]
+    before = [
+        *scaling.deregistration(desired, observed),
+        *_mark_snapshot(desired, cluster),
+        *_unprotect(desired, cluster),
+    ]
     if before:
         return Plan(tuple(before), (), ())
     return _down(desired, observed, cluster)
@@ -137,7 +141,22 @@ def _retain(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
         for whose, arn, tags in reversed(marked)
         if tags.get(OWNER_TAG) == desired.owner
     ]
+    if steps and ADOPTABLE_BY not in cluster.tags:
+        # An object of the same namespace may take it over again.
+        tag = {"Key": ADOPTABLE_BY, "Value": desired.namespace}
+        summary = f"let namespace {desired.namespace} take cluster {cluster.identifier} over again"
+        parameters = {"ResourceName": cluster.arn, "Tags": [tag]}
+        steps = [Step("rds", "AddTagsToResource", parameters, summary, facet="tags"), *steps]
     return Plan(tuple(steps)) if steps else Plan(gone=True)
+
+
+def _mark_snapshot(desired: Desired, cluster: Cluster) -> list[Step]:
+    """Without our tag on the final snapshot, nobody could tell that it is this namespace's and may be restored there."""
+    if desired.spec.deletion_policy is not DeletionPolicy.SNAPSHOT or cluster.copy_tags is not False:
+        return []
+    parameters = {"DBClusterIdentifier": desired.identifier, "CopyTagsToSnapshot": True, "ApplyImmediately": True}
+    summary = f"copy the tags of {desired.identifier} to its final snapshot"
+    return [Step("rds", "ModifyDBCluster", parameters, summary, facet="cluster")]
 
 
 def _unprotect(desired: Desired, cluster: Cluster) -> list[Step]:

@@ -14,6 +14,7 @@ from penstock.api.conditions import Reason
 from penstock.aws.rds import Cluster, Event, Instance, Parameter, ParameterGroup, Snapshot, SubnetGroup
 from penstock.engine.holds import Held
 from penstock.engine.plan import Refusal
+from penstock.engine.tenancy import UNENFORCED, Source, Tenancy
 
 AUTOSCALED = "application-autoscaling-"
 """What Application Auto Scaling calls the readers that it makes (Aurora guide, "Amazon Aurora Auto Scaling with Aurora Replicas")."""
@@ -52,6 +53,7 @@ class Desired:
     settled: bool = False
     failover_to: str = ""
     mode: str = meta.Mode.RECONCILE
+    tenancy: Tenancy = UNENFORCED
 
     def instance(self, ordinal: int) -> str:
         """The identifier of the instance of that ordinal."""
@@ -190,11 +192,11 @@ class Observed:
     instances: by identifier, all that name the cluster, also those that somebody else made. engine: the facts of the running version when it is not
     the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name. groups: our parameter groups, by
     (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
-    none. since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by their ids. age: seconds since
-    the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
-    connection Secret. drill: the
-    FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
-    kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, '' when there is no such alias.
+    none. source: what is to be restored from, before the restore. since: when the cluster or an instance last changed its state, as this process saw
+    it. held: refused steps by their ids. age: seconds since the account was last read. unread: reason and sentence of each facet that may not be
+    read. binding: None while nothing can be said of the connection Secret. drill: the FailoverDrill that runs. events: what AWS told of cluster and
+    instances so far. read_at: when the read of the cluster began. kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, ''
+    when there is no such alias.
     """
 
     cluster: Cluster | None = None
@@ -208,6 +210,7 @@ class Observed:
     password: Password | None = None
     snapshot: Snapshot | None = None
     snapshot_read: bool = False
+    source: Source | None = None
     since: datetime | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     age: float = 0.0

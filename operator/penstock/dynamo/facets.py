@@ -67,7 +67,11 @@ def foreign_tags(desired: Desired, observed: Observed) -> list[str]:
     """Tags that somebody else put on the table. They are left alone."""
     wanted = requests.tags(desired)
     managed = desired.status.managed.tags if desired.status.managed else ()
-    return sorted(k for k in observed.tags or () if k not in wanted and k not in managed and not k.startswith("aws:"))
+    return sorted(
+        k
+        for k in observed.tags or ()
+        if k not in wanted and k not in managed and not k.startswith(("aws:", TAG_PREFIX))
+    )
 
 
 def _drift(desired: Desired, what: str, before: object, after: object) -> str:

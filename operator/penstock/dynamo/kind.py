@@ -40,6 +40,7 @@ from penstock.engine.kube import Resource
 from penstock.engine.loop import forced_token
 from penstock.engine.owners import owner
 from penstock.engine.plan import Plan, Step
+from penstock.engine.tenancy import UNENFORCED, Tenancy
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +75,13 @@ class DynamoTables:
         inventory: InventoryCycles | None = None,
         meters: Meters | None = None,
         advice_every: float = DAY,
+        tenancy: Tenancy = UNENFORCED,
     ) -> None:
         self._account = account
         self._meters = meters or Meters(None, PriceBook())
         self._prices = self._meters.prices
         self._cluster = cluster
+        self._tenancy = tenancy
         self._observer = Observer(account, cycles or Cycles())
         self._actor = Actor(account)
         self._inventory = Inventory(account, inventory or InventoryCycles())
@@ -104,6 +107,9 @@ class DynamoTables:
         entry.region = table.spec.region or self._account.region
         entry.arn = table.status.table_arn or ""
         entry.table_name = table.table_name
+        unreachable = self._tenancy.region_problems(entry.region)
+        if unreachable:
+            raise Invalid(unreachable)
         return Desired(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -124,6 +130,7 @@ class DynamoTables:
                 and synced.get("status") == "True"
                 and synced.get("observedGeneration") == metadata.get("generation")
             ),
+            tenancy=self._tenancy,
         )
 
     def owns_nothing(self, obj: Object) -> bool:
@@ -140,6 +147,7 @@ class DynamoTables:
         if self._only_printed:
             desired = ownership.as_marked(desired, observed)
         found = planning.plan(hibernation.wanted(desired, now), observed, now)
+        found = replace(found, notes=(*found.notes, *ownership.doubts(desired, observed)))
         priced = costing.priced(found, desired, observed, self._prices.of(desired.region), now.date())
         return costing.unmoved(priced) if hibernation.changes(desired, now) else priced
 

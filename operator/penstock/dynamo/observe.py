@@ -25,7 +25,9 @@ from penstock.dynamo.memory import MISSING, Memory
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Look
+from penstock.engine.owners import namespace_mark
 from penstock.engine.queue import Priority
+from penstock.engine.tenancy import Source
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Cycles:
 # Within one pass the table is not described twice.
 _SAME_PASS = 0.4
 _KMS_TTL = 300.0
+# A permission that somebody gives is seen within so many seconds.
+_SOURCE_TTL = 15.0
 # Seconds within which DescribeTable shows a table that was made.
 _APPEARS = 20.0
 # Of a facet also what AWS answers for a table that is gone; ListTagsOfResource then says AccessDeniedException.
@@ -74,7 +78,11 @@ class Observer:
             memory.generation = desired.generation
         if not look.only and self._may_assume(desired, memory):
             return Observed(
-                assumed=True, kms=await self._key(desired, look.priority), held=dict(memory.held), since=memory.since
+                assumed=True,
+                kms=await self._key(desired, look.priority),
+                source=await self._source(desired, memory),
+                held=dict(memory.held),
+                since=memory.since,
             )
         table: Table | None = await self._table(desired, memory, look, now)
         memory.note_state(table, self.clock())
@@ -108,6 +116,7 @@ class Observer:
             kms=await self._key(desired, look.priority),
             final_backup=_known(memory, "final_backup"),
             final_backup_read=memory.get("final_backup") is not MISSING,
+            source=await self._source(desired, memory) if table is None else None,
             since=memory.since,
             held=dict(memory.held),
             partial=partial,
@@ -319,6 +328,46 @@ class Observer:
             if not last:
                 return None
             parameters["ExclusiveStartBackupArn"] = last
+
+    async def _source(self, desired: Desired, memory: Memory) -> Source | None:
+        """What the spec restores from, with the tags that tell who may; None when nothing is to be restored."""
+        wanted = desired.spec.restore_from
+        if wanted is None or desired.absent:
+            return None
+        known = memory.get("source")
+        if known is not MISSING and memory.age("source", self._time()) < _SOURCE_TTL:
+            return known if isinstance(known, Source) else None
+        found = await (
+            self._source_backup(desired, wanted.backup_arn)
+            if wanted.backup_arn
+            else self._source_table(desired, wanted.table_name or "", "")
+        )
+        memory.put("source", found, self._time())
+        return found
+
+    async def _source_table(self, desired: Desired, name: str, identifier: str) -> Source:
+        """identifier: the table's id where another table of that name would be the wrong one."""
+        try:
+            table = dynamodb.table((await self._call(desired, "DescribeTable", {"TableName": name}))["Table"])
+        except Trouble as trouble:
+            if trouble.meaning is not Meaning.MISSING:
+                raise
+            return Source("table", name, {}, exists=False)
+        same = not identifier or table.id == identifier
+        tags = await self._tags(desired, table) if same else {}
+        return Source("table", name, tags, ownership.tagging(table.arn), exists=same)
+
+    async def _source_backup(self, desired: Desired, arn: str) -> Source:
+        try:
+            answer = (await self._call(desired, "DescribeBackup", {"BackupArn": arn}))["BackupDescription"]
+        except Trouble as trouble:
+            if trouble.meaning is not Meaning.MISSING:
+                raise
+            return Source("backup", arn, {}, exists=False)
+        name, origin = answer["BackupDetails"]["BackupName"], answer.get("SourceTableDetails") or {}
+        table = await self._source_table(desired, origin.get("TableName", ""), origin.get("TableId", ""))
+        made_here = name.rpartition("-final-")[2].startswith(namespace_mark(desired.owner))
+        return Source(f"backup {name} of table", table.name, table.tags, table.tagging, made_here=made_here)
 
     async def _key(self, desired: Desired, priority: Priority) -> KmsKey | None:
         """The customer key by its alias, id or ARN; None when none is named or it may not be read (AWS then judges the write itself)."""

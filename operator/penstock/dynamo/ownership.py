@@ -10,6 +10,7 @@ from penstock.api.meta import OWNER_TAG
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.owners import earlier_self, marked, who
 from penstock.engine.plan import Refusal
+from penstock.engine.tenancy import Source
 
 
 class Claim(StrEnum):
@@ -63,13 +64,46 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     if _restored(desired, observed):
         return Claim.OURS
     if desired.spec.adopt:
-        return Claim.ADOPT
+        forbidden = desired.tenancy.refusal(desired.owner, taken_over(observed), "take over")
+        return forbidden or Claim.ADOPT
     before = "an earlier object of this name" if owner else "somebody else"
     return Refusal(
         Reason.ALREADY_EXISTS,
         f"Table {table.name} exists already and was made by {before}: set spec.adopt: true to take it over, "
         "or delete this object, which leaves the table alone, and make it with another spec.tableName.",
     )
+
+
+def taken_over(observed: Observed) -> Source:
+    """The table as the subject of a permission."""
+    table = observed.table
+    assert table is not None
+    return Source("table", table.name, observed.tags or {}, tagging(table.arn))
+
+
+def tagging(arn: str) -> str:
+    """The AWS command that tags a table, up to its tags."""
+    return f"aws dynamodb tag-resource --resource-arn {arn} --tags"
+
+
+def restored_from(desired: Desired, observed: Observed) -> Refusal | None:
+    """Why nothing may be restored from what the spec names."""
+    if observed.source is None or not observed.source.exists:
+        # AWS says best what it lacks.
+        return None
+    return desired.tenancy.refusal(desired.owner, observed.source, "restore from")
+
+
+def doubts(desired: Desired, observed: Observed) -> list[str]:
+    """What a printed plan cannot judge of the permissions that the object needs."""
+    notes = (
+        [desired.tenancy.note(desired.owner, observed.source, "restore from")]
+        if observed.source and observed.source.exists
+        else []
+    )
+    if desired.spec.adopt and observed.table is not None and not knows(desired, observed):
+        notes.append(desired.tenancy.note(desired.owner, taken_over(observed), "take over"))
+    return [note for note in notes if note]
 
 
 def as_marked(desired: Desired, observed: Observed) -> Desired:

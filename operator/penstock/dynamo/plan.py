@@ -13,7 +13,7 @@ from datetime import datetime
 from penstock.api.conditions import Reason
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
-from penstock.dynamo.ownership import Claim, claim, unread
+from penstock.dynamo.ownership import Claim, claim, restored_from, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.holds import rest, rests
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When
@@ -60,6 +60,12 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
         return Plan(refusals=(refusal,), waits=())
     source = desired.spec.restore_from
     if source is not None:
+        if observed.source is None:
+            sentence = "Reading whose the source of the restore is."
+            return Plan(waits=(Wait(Reason.PROGRESSING, sentence, poll(observed, now)),))
+        forbidden = restored_from(desired, observed)
+        if forbidden is not None:
+            return Plan(refusals=(forbidden,))
         operation, parameters = requests.restore_table(desired)
         origin = source.backup_arn or f"table {source.table_name}" + (f" at {source.time}" if source.time else "")
         first = Step(

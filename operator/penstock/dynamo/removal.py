@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
-from penstock.api.meta import OWNER_TAG
+from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
 from penstock.dynamo import scaling
 from penstock.dynamo.ownership import Claim, claim
 from penstock.dynamo.state import Desired, Observed
@@ -71,6 +71,18 @@ def plan(desired: Desired, observed: Observed, poll: float) -> Plan:
 def _retain(desired: Desired, observed: Observed, arn: str) -> Plan:
     """The table stays as it is; only our mark goes, so that somebody else may adopt it."""
     if observed.tags is not None and observed.tags.get(OWNER_TAG) == desired.owner:
+        steps = []
+        if ADOPTABLE_BY not in observed.tags:
+            # An object of the same namespace may take it over again.
+            steps.append(
+                Step(
+                    "dynamodb",
+                    "TagResource",
+                    {"ResourceArn": arn, "Tags": [{"Key": ADOPTABLE_BY, "Value": desired.namespace}]},
+                    f"let namespace {desired.namespace} take table {desired.table_name} over again",
+                    facet="tags",
+                )
+            )
         step = Step(
             "dynamodb",
             "UntagResource",
@@ -79,7 +91,7 @@ def _retain(desired: Desired, observed: Observed, arn: str) -> Plan:
             facet="tags",
             told=("Retained", f"Table {desired.table_name} stays in AWS, as deletionPolicy Retain says."),
         )
-        return Plan((step,))
+        return Plan((*steps, step))
     return Plan(gone=True)
 
 

@@ -11,6 +11,8 @@ from penstock.api.dynamotable import DynamoTableSpec
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.aws.dynamodb import Backup, ContinuousBackups, Insights, KmsKey, ScalingTarget, Table, TimeToLive
 from penstock.engine.holds import Held
+from penstock.engine.owners import namespace_mark
+from penstock.engine.tenancy import UNENFORCED, Source, Tenancy
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,16 @@ class Desired:
     wake: str = ""
     mode: str = meta.Mode.RECONCILE
     settled: bool = False
+    tenancy: Tenancy = UNENFORCED
 
     @property
     def final_backup_name(self) -> str:
-        """The same for every try of one deletion, so that a crash in between finds the backup again. At most 255 characters, as AWS allows."""
-        return f"{self.table_name[:200]}-final-{self.uid[:8]}-{''.join(c for c in self.deleted_at if c.isdigit())}"
+        """The same for every try of one deletion, so that a crash in between finds the backup again. At most 255 characters, as AWS allows.
+
+        Backups take no tags, so the name says by namespace_mark whose it is.
+        """
+        digits = "".join(c for c in self.deleted_at if c.isdigit())
+        return f"{self.table_name[:190]}-final-{namespace_mark(self.owner)}-{self.uid[:8]}-{digits}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Observed:
 
     assumed: the table was not looked for, because nothing says that it could exist; CreateTable itself tells if it does. since: when the table or
     one of its indexes last changed its state, as this process saw it.
+    source: what is to be restored from, before the restore.
     held: refused steps by id. partial: some facet that the plan needs is still to be read. unread: reason and sentence of each that may not be.
     """
 
@@ -64,6 +72,7 @@ class Observed:
     kms: KmsKey | None = None
     final_backup: Backup | None = None
     final_backup_read: bool = False
+    source: Source | None = None
     since: datetime | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     partial: bool = False

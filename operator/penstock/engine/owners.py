@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,12 @@ def owner(cluster: str, kind: str, obj: Mapping[str, Any]) -> str:
 def earlier_self(theirs: str, ours: str) -> bool:
     """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again."""
     return theirs.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
+
+
+def namespace_mark(owner: str) -> str:
+    """What tells in a name which namespace of which cluster made something that takes no tags: sixteen hex digits."""
+    cluster, namespace, *_ = owner.rsplit("/", 4)
+    return hashlib.sha256(f"{cluster}/{namespace}".encode()).hexdigest()[:16]
 
 
 def who(theirs: str) -> str:
