@@ -31,7 +31,9 @@ def test_a_cluster_that_nobody_offered_is_neither_taken_over_nor_handed_out(lab:
     assert f"Namespace {namespace} may not take over cluster {cluster.cluster}." in told["message"]
     assert f"Key=penstock.dev/adoptable-by,Value={namespace}" in told["message"]
     assert cluster.condition("Stalled")["status"] == "True"
-    assert not lab.kubectl("get", "secret", f"{cluster.name}-binding", "-n", namespace, "--ignore-not-found").strip()
+    assert not lab.kubectl(
+        "get", "secret", f"{cluster.name}-binding", "-n", namespace, "--ignore-not-found"
+    ).stdout.strip()
     assert cluster.writes(only_done=False) == before
     cluster.rds.add_tags_to_resource(
         ResourceName=cluster.aws["DBClusterArn"], Tags=adoptable_by(f"elsewhere {namespace}/{cluster.name}")
@@ -111,9 +113,9 @@ def test_a_table_and_its_past_are_for_whom_they_are_offered(lab: Lab, namespace:
 
 
 def test_a_final_backup_is_for_the_namespace_that_made_it(lab: Lab, namespace: str, another: str) -> None:
-    first = Declared(lab, namespace).settled()
+    first = Declared(lab, namespace, {"deletionPolicy": "Snapshot"}).settled()
     first.delete().gone()
-    arn = first.aws_backups[0]["BackupArn"]
+    (arn,) = (b["BackupArn"] for b in first.aws_backups)
     theirs = Declared(lab, another, {"restoreFrom": {"backupArn": arn}}, name="theirs")
     theirs.wait("Ready", "False", reason="Forbidden")
     Declared(lab, namespace, {"restoreFrom": {"backupArn": arn}}, name="again").settled()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from declared import Declared, fault, index, slower, unharmed
+from declared import Declared, adoptable_by, fault, index, slower, unharmed
 
 from penstock_lab.lab import Lab
 
@@ -50,7 +50,7 @@ def filled(lab: Lab, namespace: str, count: int = 20) -> Declared:
 
 
 @pytest.fixture(scope="module")
-def source(lab: Lab) -> Iterator[Declared]:
+def shared(lab: Lab) -> Iterator[Declared]:
     """A table with items that the tests only read."""
     namespace = f"t-{uuid.uuid4().hex[:8]}"
     lab.kubectl("create", "namespace", namespace)
@@ -59,9 +59,21 @@ def source(lab: Lab) -> Iterator[Declared]:
 
 
 @pytest.fixture(scope="module")
-def arn(source: Declared) -> str:
+def backup(shared: Declared) -> str:
+    return backup_of(shared)
+
+
+@pytest.fixture
+def source(shared: Declared, namespace: str) -> Declared:
+    """The table, offered to the test's namespace."""
+    shared.dynamodb.tag_resource(ResourceArn=shared.aws["TableArn"], Tags=adoptable_by(namespace))
+    return shared
+
+
+@pytest.fixture
+def arn(source: Declared, backup: str) -> str:
     """A backup of it."""
-    return backup_of(source)
+    return backup
 
 
 def test_from_a_backup(lab: Lab, namespace: str) -> None:

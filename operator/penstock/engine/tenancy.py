@@ -74,6 +74,7 @@ class Tenancy:
             Reason.FORBIDDEN,
             f"Namespace {namespace} may not {purpose} {source.what} {source.name}. To allow it, {how}add the name to tenancy.adoption of the "
             "operator's chart.",
+            again=15.0,
         )
 
     def note(self, owner: str, source: Source, purpose: str) -> str:
