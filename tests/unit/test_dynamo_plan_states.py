@@ -233,7 +233,7 @@ def _lawful_for_somebody_elses(operator: Operator, observed: Observed, plan: Any
 def _lawful_removal(policy: str, observed: Observed, plan: Any) -> None:
     deletes = [s for s in plan.runnable if s.operation == "DeleteTable"]
     if policy == "Retain":
-        assert {s.operation for s in plan.steps} <= {"UntagResource"}
+        assert {s.operation for s in plan.steps} <= {"TagResource", "UntagResource"}
     if deletes:
         assert observed.table is not None
         assert observed.table.status not in ("CREATING", "UPDATING", "DELETING")
