@@ -144,7 +144,7 @@ class Operator:
             if lease is not None and not lease.valid:
                 end_process("this process was about to write, and may no longer hold the Lease")
 
-        account = Account(options.region, rds_rate=options.rds_rate, before_send=before_write)
+        account = await asyncio.to_thread(Account, options.region, rds_rate=options.rds_rate, before_send=before_write)
         kube.before_write = before_write
         prices = self._prices = PriceBook(account if options.live_prices else None)
         bills = Bills(account if options.cost_explorer else None, self._last_bill)

@@ -7,27 +7,30 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import boto3
 import pytest
 
+from penstock.aws import account as account_module
 from penstock.aws.account import Account
-from penstock.engine.errors import Trouble
+from penstock.engine.errors import Meaning, Trouble
 
 
 class Endpoint(ThreadingHTTPServer):
-    """arrived: the target of each request."""
+    """arrived: the target of each request. status, answer: what each gets."""
 
     def __init__(self) -> None:
         self.arrived: list[str] = []
+        self.status, self.answer = 200, b"{}"
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 endpoint.arrived.append(self.headers.get("X-Amz-Target", ""))
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(200)
-                self.send_header("Content-Length", "2")
+                self.send_response(endpoint.status)
+                self.send_header("Content-Length", str(len(endpoint.answer)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(endpoint.answer)
 
             def log_message(self, *_: object) -> None:
                 return
@@ -99,3 +102,75 @@ def test_a_closed_account_sends_nothing_that_a_thread_was_about_to_send(endpoint
 
     asyncio.run(scenario())
     assert endpoint.arrived == ["DynamoDB_20120810.ListTables"]
+
+
+def test_of_a_region_that_there_is_not_no_client_and_no_bucket_is_made(endpoint: Endpoint) -> None:
+    async def scenario() -> None:
+        account = Account("eu-west-1")
+        for number in range(1, 100):
+            assert account.affords("rds", "DescribeDBClusters", f"xx-invented-{number}")
+            with pytest.raises(
+                Trouble, match=rf"xx-invented-{number} is no AWS region .* Set spec.region to one"
+            ) as raised:
+                await account.call("rds", "DescribeDBClusters", region=f"xx-invented-{number}")
+            assert raised.value.meaning is Meaning.INVALID
+            assert raised.value.reason == "Invalid"
+        assert account._clients == {}
+        assert account._buckets == {}
+        account.close()
+
+    asyncio.run(scenario())
+    assert endpoint.arrived == []
+
+
+def test_the_operators_own_region_and_those_that_the_administrator_names_may_be_newer_than_botocore(
+    endpoint: Endpoint,
+) -> None:
+    async def scenario() -> None:
+        account = Account("xx-new-1", more_regions=["xx-new-2"])
+        for region in ("", "xx-new-2", "eu-west-1"):
+            await account.call("dynamodb", "ListTables", region=region)
+        account.close()
+
+    asyncio.run(scenario())
+    assert len(endpoint.arrived) == 3
+
+
+def test_so_many_clients_are_kept_and_those_that_are_used(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_module, "_CLIENTS", 3)
+
+    async def scenario() -> None:
+        account = Account("eu-west-1")
+        regions = ["eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "us-east-1"]
+        for region in regions:
+            await account.call("dynamodb", "ListTables", region=region)
+            await account.call("dynamodb", "ListTables", region="eu-west-1")
+        assert [region for _, region in account._clients] == ["eu-north-1", "us-east-1", "eu-west-1"]
+        account.close()
+
+    asyncio.run(scenario())
+    assert len(endpoint.arrived) == 10
+
+
+def test_credentials_are_read_anew_beside_the_event_loop(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles and the caches of logins are files, on a disk that may be slow."""
+    endpoint.status, threads = 400, []
+    endpoint.answer = b'{"__type": "com.amazon.coral.service#UnrecognizedClientException", "message": "no"}'
+
+    async def scenario() -> None:
+        account = Account("eu-west-1")
+        works = boto3.Session
+        monkeypatch.setattr(
+            boto3,
+            "Session",
+            lambda: [threads.append(threading.current_thread()), works()][1],  # type: ignore[func-returns-value]
+        )
+        account._renewed = -1e9
+        with pytest.raises(Trouble):
+            await account.call("dynamodb", "ListTables")
+        assert account._clients == {}
+        account.close()
+
+    asyncio.run(scenario())
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()

@@ -70,7 +70,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Subject:
-    """An object that is due. answer: takes its metrics, or why there are none, and says what is advised."""
+    """An object that is due. answer: takes its metrics and says what is advised; for a thread."""
 
     key: Key
     region: str
@@ -149,14 +149,13 @@ class Advisor:
         for subject in batch:
             subject.standing.due = time.monotonic() + self._every * random.uniform(0.95, 1.05)
             try:
-                found = subject.answer(series, end)
+                # A search takes tens of milliseconds, and some hundreds for a large cluster: not on the event loop.
+                found = await asyncio.to_thread(subject.answer, series, end)
             except Exception:
                 # An object must never keep the others from their advice.
                 log.exception("no advice for %s", subject.key)
                 continue
             self._take(subject, found, wake)
-            # A search takes tens of milliseconds; others must run in between.
-            await asyncio.sleep(0)
 
     @staticmethod
     def _take(subject: Subject, found: Findings, wake: Callable[[Key], None]) -> None:
@@ -172,9 +171,12 @@ class Advisor:
 def subjects(
     standings: Iterable[tuple[Key, Standing]],
     queries: Callable[[Any, Any], tuple[Query, ...]],
-    findings: Callable[[Any, Any, Series, datetime], Findings],
+    findings: Callable[[Any, Any], Callable[[Series, datetime], Findings]],
 ) -> Iterator[Subject]:
-    """The objects whose metrics are to be asked for now. queries(desired, observed): which; findings: what comes of them."""
+    """The objects whose metrics are to be asked for now.
+
+    queries(desired, observed): which. findings(desired, observed): how to say what comes of them; called now, and its result in a thread.
+    """
     now = time.monotonic()
     for key, standing in list(standings):
         if standing.seen is None or not due(standing, standing.seen[0].generation, now):
@@ -182,7 +184,7 @@ def subjects(
         desired, observed = standing.seen
         asked = queries(desired, observed)
         if asked:
-            answer = partial(_answer, standing, partial(findings, desired, observed))
+            answer = partial(_answer, standing, findings(desired, observed))
             yield Subject(key, desired.region, desired.generation, standing, asked, answer)
 
 

@@ -249,8 +249,9 @@ class AuroraClusters:
         standings = ((key, entry.advice) for key, entry in self._entries.items())
         return subjects(standings, advising.queries, self._findings)
 
-    def _findings(self, desired: Desired, observed: Observed, series: Series, now: datetime) -> Findings:
-        return advising.findings(desired, observed, series, now, self._prices.of(desired.region))
+    def _findings(self, desired: Desired, observed: Observed) -> Callable[[Series, datetime], Findings]:
+        prices = self._prices.of(desired.region)
+        return lambda series, now: advising.findings(desired, observed, series, now, prices)
 
     def forget(self, key: Key) -> None:
         self._entries.pop(key, None)

@@ -90,3 +90,7 @@ class Bills:
         except Trouble as trouble:
             self.note = f"Cost Explorer could not be read: {trouble.cause}"
             log.warning("what AWS billed was not read: %s", trouble.sentence)
+        except Exception as error:
+            # Begun anew, the task would ask again soon, and each request is paid for.
+            self.note = f"Cost Explorer could not be read: {error!r}"
+            log.exception("what AWS billed was not read")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Final
 
-from penstock.aws.account import Account
+from penstock.aws.account import Account, known_regions
 from penstock.aws.pricing import PriceList
 from penstock.cost import pricelist
 from penstock.cost.pricelist import Row
@@ -65,6 +65,9 @@ class PriceBook:
     def of(self, region: str) -> Catalogue:
         """The prices of a region, at once. While its list is read for the first time they are the bundled ones, and not settled."""
         known = self._regions.get(region)
+        if known is None and region not in known_regions():
+            # Nothing is kept or read of a region that somebody invented.
+            return bundled(region)
         if known is None:
             known = self._regions[region] = _Region(replace(bundled(region), settled=self._list is None))
             self._wanted.set()
@@ -88,12 +91,13 @@ class PriceBook:
     async def refresh(self, region: str) -> None:
         """Read one region's list now; what is wrong with it becomes a note on the catalogue that stays."""
         self.of(region)
-        known = self._regions[region]
-        if self._list is None:
+        known = self._regions.get(region)
+        if self._list is None or known is None:
             return
         try:
             found = await self._read(region)
-            known.catalogue = accepted(found, known.catalogue, bundled(region), self._today())
+            former, older = known.catalogue, bundled(region)
+            known.catalogue = await asyncio.to_thread(accepted, found, former, older, self._today())
             known.read_at = time.monotonic()
             known.due = known.read_at + _DAY
             log.info("prices of %s are those of AWS's price list of %s", region, known.catalogue.collected)
@@ -104,6 +108,11 @@ class PriceBook:
             note = f"AWS's price list was not taken: {cause.rstrip('.')}."
             known.catalogue = replace(known.catalogue, settled=True, note=note)
             log.warning("prices of %s stay those of %s: %s", region, known.catalogue.source, cause)
+        except Exception as error:
+            # Of one region; the others are read all the same.
+            known.due = time.monotonic() + _HOUR
+            known.catalogue = replace(known.catalogue, settled=True, note=f"AWS's price list was not taken: {error!r}.")
+            log.exception("prices of %s were not read", region)
 
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""

@@ -165,10 +165,13 @@ class Meters:
             try:
                 begin = spend.window(now)
                 found = await self._metrics.read(region, queries, begin, end, priority=priority) if queries else {}
-            except Trouble as trouble:
-                log.warning("what objects of %s used was not read: %s", region, trouble.sentence)
+            except Exception as error:
+                # Also what nobody foresaw: of one region, and the others are read all the same.
+                cause = error.cause if isinstance(error, Trouble) else repr(error)
+                unforeseen = None if isinstance(error, Trouble) else error
+                log.warning("what objects of %s used was not read: %s", region, cause, exc_info=unforeseen)
                 for account in some:
-                    account.note = f"{SOURCE} could not be read: {trouble.cause}" if account.meters else ""
+                    account.note = f"{SOURCE} could not be read: {cause}" if account.meters else ""
                 continue
             for account in some:
                 wanted = _queries(account.meters)

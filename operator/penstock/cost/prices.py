@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
@@ -78,7 +78,8 @@ class Catalogue:
         )
 
 
-@cache
+# Objects may name regions that there are not.
+@lru_cache(maxsize=64)
 def bundled(region: str) -> Catalogue:
     """The catalogue that comes with the operator; an empty one for a region that has none, since prices of another region do not hold there."""
     found = resources.files(__package__) / "catalogue" / f"{region}.json"
