@@ -56,7 +56,8 @@ FAST = {
     "rds_restorable_lag_s": 1.0,
     # Databases only where a test wants them: a cluster that is tagged lab/postgres: nodes has them.
     "rds_databases": False,
-    "rds_detect_s": 2.0,
+    # Longer than the clocks of the probe and of AWS may differ by, as with AWS itself; else no cause would be known.
+    "rds_detect_s": 3.0,
     "rds_dns_s": 0.5,
     "rds_archive_s": 2.0,
     # Clusters of tests that are over are still being taken down while the next are made.

@@ -77,12 +77,13 @@ def probing(cluster: DeclaredCluster) -> None:
     cluster.until(lambda: "lag" in cluster.status, "and says who it is and who follows")
 
 
-def last(cluster: DeclaredCluster, before: int) -> dict[str, Any]:
+def last(cluster: DeclaredCluster, before: int, *, explained: bool = True) -> dict[str, Any]:
     """The failover that is over and was not among so many, once its cause is known: AWS's events, which tell it, are read every ten seconds."""
 
     def over() -> bool:
         found = cluster.status.get("failovers", [])
-        return len(found) > before and "finishedAt" in found[0] and found[0]["cause"] != "Unknown"
+        known = not explained or found[0]["cause"] != "Unknown"
+        return len(found) > before and "finishedAt" in found[0] and known
 
     cluster.until(over, "a failover that is over")
     return dict(cluster.status["failovers"][0])
@@ -95,17 +96,20 @@ def test_each_failover_is_told_with_its_cause_and_with_what_an_application_felt(
     probing(cluster)
     with Writer(bound) as writer:
         cluster.until(lambda: len(writer.commits) > 50, "the application writes")
-        for number, cause in enumerate(("User", "AWS")):
+        for number, cause in enumerate(("Unknown", "User", "AWS")):
             old, began = cluster.writer, time.time()
-            if cause == "User":
+            if cause == "Unknown":
+                # The cut follows AWS's event by less than clocks may differ: who called for it is not known for sure.
                 cluster.by_hand("failover_db_cluster")
+            elif cause == "User":
+                cluster.annotate("failover-to", "any")
             else:
                 lab.aws.postgres("fault", cluster=cluster.cluster, kind="kill")
             cluster.until(lambda old=old: cluster.writer not in ("", old), "AWS has another writer")  # type: ignore[misc]
             described = time.time()
             cluster.until(lambda: cluster.status["writer"] == cluster.writer, "the object has it")
             assert time.time() - described < 10
-            failover = last(cluster, number)
+            failover = last(cluster, number, explained=cause != "Unknown")
             commits = len(writer.commits)
             cluster.until(lambda n=commits: len(writer.commits) > n + 5, "the application writes again")  # type: ignore[misc]
             assert (failover["from"], failover["to"], failover["cause"]) == (old, cluster.writer, cause), (
@@ -114,8 +118,9 @@ def test_each_failover_is_told_with_its_cause_and_with_what_an_application_felt(
             assert failover["measuredBy"] == "Probe"
             assert abs(failover["outageSeconds"] - writer.felt(began - 1)) < 1, (failover, writer.felt(began - 1))
             cluster.look().settled()
-    assert len(cluster.told("FailoverStarted")) == len(cluster.told("FailoverFinished")) == 2
-    assert "asked for by somebody; no write was taken for" in cluster.told("FailoverFinished")[0]
+    assert len(cluster.told("FailoverStarted")) == len(cluster.told("FailoverFinished")) == 3
+    for cause in ("for an unknown reason", "asked for by somebody", "because the writer was lost or maintained by AWS"):
+        assert any(f"{cause}; no write was taken for" in told for told in cluster.told("FailoverFinished")), cause
     annotation = cluster.object["metadata"]["annotations"]["penstock.dev/last-failover"]
     failovers = cluster.status["failovers"]
     assert annotation.startswith(f"{failovers[0]['finishedAt']} {failovers[0]['from']} -> {failovers[0]['to']} AWS ")

@@ -57,7 +57,22 @@ def test_only_the_failover_that_it_was_is_told_as_a_loss_of_the_zone() -> None:
     def failover(started: float, cause: Cause = Cause.AWS, from_: str = "a-1") -> Failover:
         return Failover(at(started), from_, "a-2", at(started + 20), cause)
 
-    told = (failover(2), failover(2, Cause.DRILL), failover(2, from_="b-1"), failover(-1800))
+    told = (
+        failover(2),
+        failover(2, Cause.UNKNOWN),
+        failover(2, Cause.DRILL),
+        failover(2, from_="b-1"),
+        failover(-1800),
+    )
     explained = zones.explained(told, (Loss("a-1", NOON),))
-    assert [f.cause for f in explained] == [Cause.ZONE_LOSS, Cause.DRILL, Cause.AWS, Cause.AWS]
+    assert [f.cause for f in explained] == [Cause.ZONE_LOSS, Cause.ZONE_LOSS, Cause.DRILL, Cause.AWS, Cause.AWS]
     assert zones.explained(told, ()) == told
+
+
+def test_it_is_undecided_only_while_an_answer_may_still_show_it() -> None:
+    silent, unasked = there("b-2", deaf=("b-2",)), there("c-2", asked=None)
+    assert zones.undecided((LOST, unasked), NOON)
+    assert zones.undecided((LOST, silent, unasked), NOON)
+    assert not zones.undecided((LOST, silent), NOON), "all were asked"
+    assert not zones.undecided((LOST, there("b-2"), unasked), NOON), "one answered"
+    assert not zones.undecided((LOST, there("b-2", asked=None, serving="b-2"), unasked), NOON), "one serves"

@@ -12,15 +12,20 @@ from penstock.engine.events import Note
 
 
 def notes(before: Sequence[Failover], after: Sequence[Failover], name: str) -> tuple[Note, ...]:
-    """One Event when a failover begins and one when it is over; both at once for one that was seen only then. Newest first, both."""
-    found: list[Note] = []
+    """One Event when a failover begins and one when it is over; both at once for one that was seen only then. One more for one whose cause is known
+    only later, so that the Events and the object say the same. Newest first, both."""
+    found = [_finished(failover, name) for failover in failovers.explained_since(before, after)]
     for failover, was in failovers.news(before, after):
         if was is None:
             found.append(Note("FailoverStarted", _begins(failover, name), warning=True, action="Failover"))
         if failover.finished is not None:
-            wanted = failover.cause in (Cause.DRILL, Cause.USER, Cause.OPERATOR) and failover.to != failover.from_
-            found.append(Note("FailoverFinished", ends(failover, name), warning=not wanted, action="Failover"))
+            found.append(_finished(failover, name))
     return tuple(found)
+
+
+def _finished(failover: Failover, name: str) -> Note:
+    wanted = failover.cause in (Cause.DRILL, Cause.USER, Cause.OPERATOR) and failover.to != failover.from_
+    return Note("FailoverFinished", ends(failover, name), warning=not wanted, action="Failover")
 
 
 _WORDS = {
@@ -29,23 +34,21 @@ _WORDS = {
     Cause.OPERATOR: "asked for by the operator",
     Cause.AWS: "because the writer was lost or maintained by AWS",
     Cause.ZONE_LOSS: "because its availability zone was lost",
-    Cause.UNKNOWN: "for a reason that nobody told",
+    Cause.UNKNOWN: "for an unknown reason",
 }
 
 
 def _begins(failover: Failover, name: str) -> str:
-    to = f" to {failover.to}" if failover.to else ""
-    return f"Cluster {name} fails over from {failover.from_}{to} since {failover.started:%H:%M:%S} UTC."
+    """To whom is known for certain only at the end. The time keeps two failovers from the same writer two Events."""
+    return f"Cluster {name} has been failing over from {failover.from_} since {failover.started:%H:%M:%S} UTC."
 
 
 def ends(failover: Failover, name: str) -> str:
-    """What a failover did and cost, in one sentence."""
+    """What a failover did and cost, in one sentence. What a drill lost is known only later, and told by the drill."""
     if failover.to == failover.from_:
         return f"The failover of cluster {name} failed; its writer is {failover.from_} as before."
     what = f"Cluster {name} failed over from {failover.from_} to {failover.to}, {_WORDS[failover.cause]}"
-    cost = f"; {cost_of(failover)}"
-    lost = "" if failover.lost is None else f"; {failover.lost} acknowledged commits were lost"
-    return f"{what}{cost}{lost}."
+    return f"{what}; {cost_of(failover)}."
 
 
 def cost_of(failover: Failover) -> str:

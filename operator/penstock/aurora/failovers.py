@@ -36,9 +36,8 @@ SAME = timedelta(seconds=10)
 """So far apart a failover and the outage that it was may be told to begin."""
 # For so long the end of a failover waits for a probe that has not reached the database yet.
 _TRIED = timedelta(seconds=15)
-# AWS needs longer than this to notice that a writer is lost; whoever was served until then was failed over on request.
-_NOTICES = timedelta(seconds=0.9)
-_BEFORE = timedelta(seconds=0.1)
+# The object has whole seconds, cut off.
+_SECOND = timedelta(seconds=1)
 # For so long a finished failover may still be told better.
 _REFINED = timedelta(hours=1)
 # The Aurora guide once promised a failover within 120 s, and with a reader it usually takes less than 60.
@@ -91,32 +90,40 @@ class Drill:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that is known of one cluster at one moment.
-
-    writer, state: of the describe answer, whose read began at read_at. previous: the writer that the object names; '' before the first. since: what
-    is older is nobody's business (when the object was made). events: of cluster and instances. outages: of the writer endpoint, oldest first, the
-    last one perhaps lasting. serving: who answers there as the writer now; '' when nobody does or nobody asks. claimed: the instance that answers as
-    a writer at its own endpoint. probed: whether the writer endpoint is asked and ever answered. trying: whether it has only begun to be asked, and
-    may answer any moment. begun: when this process looked at the cluster first. sighted: when it last saw the previous writer described as it, None
-    when it did not.
-    """
+    """Everything that is known of one cluster at one moment."""
 
     writer: str
+    """Of the describe answer."""
     state: str
+    """Of the describe answer."""
     read_at: datetime
+    """When the read of that answer began."""
     previous: str
+    """The writer that the object names; '' before the first."""
     since: datetime
+    """What is older is nobody's business: when the object was made."""
     events: tuple[Event, ...] = ()
+    """Of the cluster and its instances."""
     outages: tuple[Outage, ...] = ()
+    """Of the writer endpoint, oldest first, the last one perhaps lasting."""
     serving: str = ""
+    """Who answers at the writer endpoint as the writer now; '' when nobody does or nobody asks."""
     claimed: str = ""
+    """The instance that answers as a writer at its own endpoint."""
     probed: bool = False
+    """Whether the writer endpoint is asked and has answered."""
     trying: bool = False
+    """Whether it has only begun to be asked, and may answer any moment."""
+    zone_open: bool = False
+    """Whether it is still being asked whether the writer was lost with its zone."""
     begun: datetime | None = None
+    """When this process looked at the cluster first."""
     sighted: datetime | None = None
+    """When this process last saw the previous writer described as it; None when it did not."""
     asked: Asked | None = None
     drills: tuple[Drill, ...] = ()
     deleting: frozenset[str] = frozenset()
+    """Instances that are being deleted."""
 
     @property
     def lasting(self) -> Outage | None:
@@ -447,7 +454,10 @@ def _over(opened: Failover, newest: datetime | None, evidence: Evidence, now: da
             # AWS's events are about to say why, and the Event that tells the end is written once.
             felt = _ends(_outages(opened, newest, evidence))
             told = opened.cause is not Cause.UNKNOWN or _start_of(opened, newest, evidence) is not None
-            return told or completion is not None or now - max([looked, *felt]) >= _EXPLAINS
+            told = told or completion is not None
+            if evidence.zone_open and opened.cause in (Cause.UNKNOWN, Cause.AWS):
+                told = False
+            return told or now - max([looked, *felt]) >= _EXPLAINS
         # Who cannot reach it need not keep it open for ever.
         return completion is not None and now - completion > LIMIT
     if evidence.trying and (completion is None or now - completion < _TRIED):
@@ -561,18 +571,21 @@ def _cause(failover: Failover, newest: datetime | None, evidence: Evidence) -> C
         return Cause.AWS
     start = _start_of(failover, newest, evidence)
     felt = _outages(failover, newest, evidence)
-    # Which beginning is its own is certain only when it is known to whom it goes; and what is once told as asked for is never told otherwise.
-    asked_for = Cause.USER if failover.to else Cause.UNKNOWN
-    earlier = not felt or failover.started < felt[0].started - _SKEW
-    if start is not None and earlier and failover.measured_by is MeasuredBy.PROBE:
-        # A process before this one felt it begin; the object has whole seconds, cut off.
-        return Cause.AWS if failover.started <= start.time - timedelta(seconds=1) else asked_for
-    if start is None or not felt:
+    if start is None:
         return Cause.UNKNOWN
-    if min(o.noticed for o in felt) <= start.time - _BEFORE:
+    # The probe's time is by this clock and AWS's by another: what lies within their skew proves neither order.
+    before = evidence.begun is None or failover.started < evidence.begun
+    earlier = not felt or failover.started < felt[0].started - _SKEW
+    if before and earlier and failover.measured_by is MeasuredBy.PROBE:
+        # A process before this one felt it begin.
+        return Cause.AWS if failover.started + _SECOND <= start.time - _SKEW else Cause.UNKNOWN
+    if not felt:
+        return Cause.UNKNOWN
+    if min(o.noticed for o in felt) <= start.time - _SKEW:
         return Cause.AWS
-    # AWS had begun before anybody was cut off: it was asked to. Unless nobody looked for so long that it could have noticed a loss by then.
-    return asked_for if felt[0].started >= start.time - _NOTICES else Cause.UNKNOWN
+    # AWS had begun before anybody was cut off: it was asked to. Whose beginning it is, is certain only when it is known to whom it goes.
+    asked_for = failover.to and felt[0].started >= start.time + _SKEW
+    return Cause.USER if asked_for else Cause.UNKNOWN
 
 
 def _is_drilled(failover: Failover, drill: Drill) -> bool:
@@ -674,6 +687,15 @@ def news(before: Sequence[Failover], after: Sequence[Failover]) -> list[tuple[Fa
             opened = None
         found.append((failover, was))
     return found
+
+
+def explained_since(before: Sequence[Failover], after: Sequence[Failover]) -> tuple[Failover, ...]:
+    """Those that were over already and have another cause now, oldest first; a drill tells of its own."""
+    return tuple(
+        f
+        for f in reversed(after)
+        if f.cause is not Cause.DRILL and any(_same_end(b, f) and b.cause is not f.cause for b in before)
+    )
 
 
 def _same_end(before: Failover, after: Failover) -> bool:

@@ -61,13 +61,14 @@ class Achieved:
 @dataclass(frozen=True)
 class Seen:
     """What is known beside the describe answer. clock: seconds of the event loop. drills: newest first. losses: outages in which the writer's zone
-    was lost."""
+    was lost. zone_open: whether it is still being asked whether it was."""
 
     picture: Picture
     now: datetime
     clock: float
     drills: Sequence[DrillResult] = ()
     losses: Sequence[Loss] = ()
+    zone_open: bool = False
 
 
 def added(
@@ -264,6 +265,7 @@ def _evidence(
         claimed=picture.claimed,
         probed=picture.reached and not picture.off,
         trying=picture.trying and not picture.off,
+        zone_open=seen.zone_open,
         begun=memory.begun,
         sighted=memory.sighted,
         asked=Asked(asked.by, asked.to or "", asked.requested_at) if asked is not None else None,
@@ -353,6 +355,12 @@ def _measured(
             # A time that never moved is an emulator's.
             lost = None
     picture = seen.picture
+    # One that waits only for what explains it is over for whoever writes.
+    served = (
+        opened is not None
+        and picture.lasting is None
+        and picture.serving in (opened.to, *((opened.from_,) if not opened.to else ()))
+    )
     return Measured(
         lag=max(picture.lags.values()) if picture.lags else None,
         connect=picture.connect,
@@ -360,7 +368,7 @@ def _measured(
         problem=picture.problem,
         availability=kept,
         failover=last.outage if last is not None else None,
-        failing_for=(seen.now - opened.started).total_seconds() if opened is not None else None,
+        failing_for=(seen.now - opened.started).total_seconds() if opened is not None and not served else None,
         proven=proven,
         unrestorable=lost,
     )

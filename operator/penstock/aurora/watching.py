@@ -69,8 +69,8 @@ class Watching:
             watched.zones = {i.identifier: i.zone for i in observed.instances.values() if i.zone}
             self._ask(key, watched, desired, observed, cluster if ours else None)
         clock = asyncio.get_running_loop().time()
-        self._zone(key, watched, now)
-        seen = Seen(self._prober.picture(key), now, clock, self.drills.of(key), watched.losses)
+        zone_open = self._zone(key, watched, now)
+        seen = Seen(self._prober.picture(key), now, clock, self.drills.of(key), watched.losses, zone_open)
         found, over = outcomes.added(report, obj, desired, observed, seen, watched.achieved)
         for failover in over:
             if (failover.started, failover.from_) not in watched.achieved.counted:
@@ -131,19 +131,23 @@ class Watching:
 
         self._prober.watch(key, found, credentials)
 
-    def _zone(self, key: Key, watched: _Watched, now: datetime) -> None:
-        """Look whether an outage is that of a whole zone, and ask those who may know."""
+    def _zone(self, key: Key, watched: _Watched, now: datetime) -> bool:
+        """Look whether an outage is that of a whole zone, and ask those who may know. Returns whether they have still to answer."""
         outage = zoning.outage(self._prober.picture(key), now)
         writer = (outage.before if outage is not None else "") or watched.desired.status.writer or ""
         zone = watched.zones.get(writer)
         if outage is None or zone is None or any(o.started == outage.started for o in watched.losses):
-            return
+            return False
         there = dict(islice(self._in_zone(key, watched.desired.region, zone), zoning.MOST))
-        if zoning.lost(tuple(there.values()), outage.started):
+        found = tuple(there.values())
+        if zoning.lost(found, outage.started):
             watched.losses = (*watched.losses, zoning.Loss(writer, outage.started))[-failovers.KEPT :]
-        elif outage.ended is None:
-            for place in zoning.to_ask(tuple(there.values()), outage.started):
-                self._prober.ask(tuple(there)[place])
+            return False
+        if not zoning.undecided(found, outage.started):
+            return False
+        for place in zoning.to_ask(found, outage.started):
+            self._prober.ask(tuple(there)[place])
+        return True
 
     def _in_zone(self, first: Key, region: str, zone: str) -> Iterator[tuple[Key, zoning.There]]:
         """The databases with instances in a zone that are asked and once answered, this one first."""

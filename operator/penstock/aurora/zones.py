@@ -57,15 +57,23 @@ def lost(there: Sequence[There], since: datetime) -> bool:
     return silent >= 2 and not answering and not to_ask(there, since)
 
 
+def undecided(there: Sequence[There], since: datetime) -> bool:
+    """Whether an answer may still show that the zone is lost: nobody has answered since then, and not everybody was asked."""
+    answering = any(_asked(t, since) and t.instances - t.picture.deaf for t in there)
+    serving = any(t.picture.serving in t.instances for t in there)
+    return bool(to_ask(there, since)) and not answering and not serving
+
+
 def _asked(one: There, since: datetime) -> bool:
     return one.picture.asked is not None and one.picture.asked >= since
 
 
 def explained(failovers: Sequence[Failover], losses: Sequence[Loss]) -> tuple[Failover, ...]:
-    """The failovers, those of which the cause is AWS and whose writer was lost with its zone told as that."""
+    """The failovers, those that nobody is known to have asked for and whose writer was lost with its zone told as that."""
     return tuple(
         replace(f, cause=Cause.ZONE_LOSS)
-        if f.cause is Cause.AWS and any(f.from_ == o.instance and abs(f.started - o.started) <= SAME for o in losses)
+        if f.cause in (Cause.AWS, Cause.UNKNOWN)
+        and any(f.from_ == o.instance and abs(f.started - o.started) <= SAME for o in losses)
         else f
         for f in failovers
     )
