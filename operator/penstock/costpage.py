@@ -11,7 +11,9 @@ from typing import Final
 
 ZERO: Final = Decimal(0)
 _MOST = 25
-_ROW, _BAR, _LEFT, _WIDTH, _RIGHT = 46, 9, 250, 640, 90
+# About how wide a letter of a figure is.
+_LETTER = 6.5
+_ROW, _BAR, _LEFT, _WIDTH, _RIGHT = 52, 11, 240, 440, 300
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ def page(objects: Sequence[Bar], budgets: Sequence[Bar], savers: Sequence[Saver]
 
 
 def _plot(bars: Sequence[Bar], title: str) -> str:
-    """Rows of three bars on one scale, as SVG: estimate, forecast with what is spent already in it, and the budget's line."""
+    """Rows of two bars on one scale, as SVG: the estimate, and the forecast with what is spent already in it; across them the budget's line."""
     top = max((max(_most(b), b.limit or ZERO) for b in bars), default=ZERO) or Decimal(1)
     scale = Decimal(_WIDTH) / (top * Decimal("1.02"))
     height = _ROW * len(bars) + 34
     rows = [_axis(top, scale, height)]
     for number, bar in enumerate(bars):
-        rows.append(_row(bar, 24 + number * _ROW, scale))
+        rows.append(_row(bar, 26 + number * _ROW, scale))
     width = _LEFT + _WIDTH + _RIGHT
     return (
         f"<svg viewBox='0 0 {width} {height}' role=img aria-label='{escape(title)}'>"
@@ -90,33 +92,75 @@ def _plot(bars: Sequence[Bar], title: str) -> str:
 
 
 def _row(bar: Bar, y: int, scale: Decimal) -> str:
-    def rect(amount: Decimal | None, dy: int, css: str, what: str) -> str:
+    """Each figure stands behind the end of its bar; what is beyond the budget is red."""
+    upper, lower = y, y + _BAR + 5
+
+    def rect(amount: Decimal | None, top: int, css: str, what: str) -> str:
         if amount is None:
             return ""
         width = max(float(amount * scale), 1.0)
         told = f"{bar.name}: {what} {_dollars(amount)}"
-        return f"<rect class={css} x={_LEFT} y={y + dy} width='{width:.1f}' height={_BAR} rx=2><title>{escape(told)}</title></rect>"
+        return f"<rect class={css} x={_LEFT} y={top} width='{width:.1f}' height={_BAR} rx=2><title>{escape(told)}</title></rect>"
 
-    known = any(amount is not None for amount in (bar.estimate, bar.actual, bar.forecast))
-    over = bar.limit is not None and _most(bar) > bar.limit
-    drawn = [
-        f"<text x={_LEFT - 12} y={y + 10} class=name>{escape(_short(bar.name))}</text>",
-        f"<text x={_LEFT - 12} y={y + 24} class=note>{escape(_short(bar.note, 40))}</text>",
-        rect(bar.estimate, 2, "estimate", "estimate"),
-        rect(bar.forecast, 14, "over" if over else "forecast", "forecast"),
-        rect(bar.actual, 14, "actual", "month to date"),
-    ]
-    end = _LEFT + float(_most(bar) * scale) + 8
-    if bar.limit is not None:
-        x = _LEFT + float(bar.limit * scale)
-        told = f"{bar.name}: budget {_dollars(bar.limit)}"
-        drawn.append(
-            f"<line class=limit x1='{x:.1f}' x2='{x:.1f}' y1={y - 3} y2={y + 29}><title>{escape(told)}</title></line>"
+    spent = [f"{_dollars(bar.actual)} so far"] if bar.actual is not None else []
+    coming = [f"{_dollars(bar.forecast)} forecast"] if bar.forecast is not None else []
+    note = bar.note if bar.limit is None else f"{bar.note}, budget {_dollars(bar.limit)}"
+    return "".join(
+        (
+            f"<text x={_LEFT - 12} y={upper + 10} class=name>{escape(_short(bar.name, 30))}</text>",
+            f"<text x={_LEFT - 12} y={lower + 10} class=note>{escape(_short(note, 42))}</text>",
+            rect(bar.estimate, upper, "estimate", "estimate"),
+            rect(bar.forecast, lower, "forecast", "forecast"),
+            rect(bar.actual, lower, "actual", "month to date"),
+            _beyond(bar, upper, lower, scale),
+            _limit(bar, upper, lower, scale),
+            _figure(
+                [f"{_dollars(bar.estimate)} estimate"] if bar.estimate is not None else [],
+                bar,
+                bar.estimate,
+                upper,
+                scale,
+            ),
+            _figure([*spent, *coming], bar, _later(bar), lower, scale),
+            "" if _known(bar) else f"<text x={_LEFT + 8} y={upper + 10} class=figure>not known</text>",
         )
-        # The figure beside the bars and the line must not cover one another.
-        end = max(end, x + 8) if abs(end - x) < 70 else end
-    drawn.append(f"<text x='{end:.1f}' y={y + 17} class=figure>{_dollars(_most(bar)) if known else 'not known'}</text>")
-    return "".join(drawn)
+    )
+
+
+def _figure(words: Sequence[str], bar: Bar, amount: Decimal | None, top: int, scale: Decimal) -> str:
+    if amount is None:
+        return ""
+    over = amount - bar.limit if bar.limit is not None else ZERO
+    more = [f"{_dollars(over)} over"] if over > 0 else []
+    css, text = "'figure beyond'" if more else "figure", ", ".join([*words, *more])
+    x = _LEFT + max(float(amount * scale), 1.0) + 8
+    line = _LEFT + float(bar.limit * scale) if bar.limit is not None else 0.0
+    if x - 8 < line < x + _LETTER * len(text):
+        # The budget's line must not cross the figure.
+        x = line + 8
+    return f"<text x='{x:.1f}' y={top + 10} class={css}>{text}</text>"
+
+
+def _beyond(bar: Bar, upper: int, lower: int, scale: Decimal) -> str:
+    """The part of the bars that is beyond the budget's line."""
+    if bar.limit is None or _most(bar) <= bar.limit:
+        return ""
+    limit = bar.limit
+    x = _LEFT + float(limit * scale)
+    parts = "".join(
+        f"M{x:.1f} {top}h{max(float((amount - limit) * scale), 1.0):.1f}v{_BAR}H{x:.1f}z"
+        for amount, top in ((bar.estimate, upper), (_later(bar), lower))
+        if amount is not None and amount > limit
+    )
+    told = f"{bar.name}: {_dollars(_most(bar) - limit)} over its budget"
+    return f"<path class=over d='{parts}'><title>{escape(told)}</title></path>"
+
+
+def _limit(bar: Bar, upper: int, lower: int, scale: Decimal) -> str:
+    if bar.limit is None:
+        return ""
+    x, told = _LEFT + float(bar.limit * scale), f"{bar.name}: budget {_dollars(bar.limit)}"
+    return f"<line class=limit x1='{x:.1f}' x2='{x:.1f}' y1={upper - 4} y2={lower + _BAR + 4}><title>{escape(told)}</title></line>"
 
 
 def _axis(top: Decimal, scale: Decimal, height: int) -> str:
@@ -141,7 +185,7 @@ def _legend() -> str:
         ("estimate", "estimate"),
         ("actual", "month to date"),
         ("forecast", "forecast"),
-        ("over", "forecast over budget"),
+        ("over", "over budget"),
     )
     boxes = "".join(f"<span><i class={css}></i>{escape(word)}</span>" for css, word in words)
     return f"<p class=legend>{boxes}<span><i class=limit></i>budget</span></p>"
@@ -158,7 +202,7 @@ def _savers(savers: Sequence[Saver]) -> str:
 def _table(bars: Sequence[Bar]) -> str:
     rows = "".join(
         f"<tr><td>{escape(b.name)}<td>{escape(b.note)}"
-        + "".join(f"<td class=right>{_dollars(a)}" for a in (b.estimate, b.actual, b.forecast, b.limit))
+        + "".join(f"<td class={_css(a, b.limit)}>{_dollars(a)}" for a in (b.estimate, b.actual, b.forecast, b.limit))
         for b in bars
     )
     total = "".join(
@@ -169,6 +213,19 @@ def _table(bars: Sequence[Bar]) -> str:
         "<table><tr><th>Object<th>Basis<th class=right>Estimate<th class=right>To date<th class=right>Forecast<th class=right>Budget"
         f"{rows}<tr><th>Together<th>{total}<th></table>"
     )
+
+
+def _css(amount: Decimal | None, limit: Decimal | None) -> str:
+    return "'right beyond'" if amount is not None and limit is not None and amount > limit else "right"
+
+
+def _known(bar: Bar) -> bool:
+    return any(amount is not None for amount in (bar.estimate, bar.actual, bar.forecast))
+
+
+def _later(bar: Bar) -> Decimal | None:
+    """As long as the lower bar is."""
+    return max((a for a in (bar.actual, bar.forecast) if a is not None), default=None)
 
 
 def _most(bar: Bar) -> Decimal:
@@ -184,15 +241,15 @@ def _dollars(amount: Decimal | None) -> str:
     return "–" if amount is None else f"${amount:,.2f}"
 
 
-def _short(text: str, most: int = 34) -> str:
+def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1b2330;--dim:#667085;--line:#e3e7ee;--card:#f6f8fb;--page:#fff;
---estimate:#a9b7cc;--actual:#1f6feb;--forecast:#a8c8f8;--over:#f3b7ae;--limit:#d1242f}
+--estimate:#a9b7cc;--actual:#1f6feb;--forecast:#a8c8f8;--over:#e5484d;--limit:#d1242f}
 @media(prefers-color-scheme:dark){:root{--ink:#e6eaf2;--dim:#98a2b3;--line:#2b3444;--card:#161d2a;--page:#0d131e;
---estimate:#57667f;--actual:#4c94ff;--forecast:#274b7d;--over:#7a3430;--limit:#ff6b6b}}
+--estimate:#57667f;--actual:#4c94ff;--forecast:#274b7d;--over:#e5484d;--limit:#ff6b6b}}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
 main{max-width:1000px;margin:0 auto;padding:32px 20px 64px}
 h1{font-size:26px;margin:0}
@@ -213,7 +270,8 @@ text{fill:var(--ink);font:12px system-ui,sans-serif}
 text.name{text-anchor:end;font-weight:600}
 text.note{text-anchor:end;fill:var(--dim);font-size:11px}
 text.tick{text-anchor:middle;fill:var(--dim);font-size:11px}
-text.figure{font-variant-numeric:tabular-nums}
+text.figure{font-size:11px;font-variant-numeric:tabular-nums;paint-order:stroke;stroke:var(--page);stroke-width:4px}
+.beyond,text.beyond{color:var(--limit);fill:var(--limit);font-weight:600}
 .legend{color:var(--dim);font-size:13px}
 .legend span{margin-right:18px}
 .legend i{display:inline-block;width:12px;height:12px;border-radius:3px;margin-right:6px;vertical-align:-1px}

@@ -65,6 +65,34 @@ def test_bars_are_as_long_as_their_amounts_and_one_over_its_budget_is_told_apart
     assert svg.group().count("class=over") == 2, "a by its estimate and forecast, b by its estimate"
 
 
+def test_each_figure_stands_behind_its_own_bar_and_says_what_is_over() -> None:
+    over = Bar("shop/lab", "Hold", D(485), D(241), D(390), D(400))
+    within = Bar("shop/team", "Alert", D(53), None, None, D(80))
+    text = page([], [over, within], [], NOW)
+    found = re.findall(r"<text x='([\d.]+)' y=(\d+) class=(figure|'figure beyond')>([^<]+)<", text)
+    figures = {words: (float(x), int(y), css) for x, y, css, words in found}
+    assert set(figures) == {"$485.00 estimate, $85.00 over", "$241.00 so far, $390.00 forecast", "$53.00 estimate"}
+    bars = {
+        title: (float(x) + float(width), int(y))
+        for x, y, width, title in re.findall(
+            r"<rect class=\w+ x=(\d+) y=(\d+) width='([\d.]+)'[^>]*><title>([^<]+)", text
+        )
+    }
+    (line,) = re.findall(r"<line class=limit x1='([\d.]+)'[^>]*><title>shop/team", text)
+    for words, title in (
+        ("$485.00 estimate, $85.00 over", "shop/lab: estimate $485.00"),
+        ("$241.00 so far, $390.00 forecast", "shop/lab: forecast $390.00"),
+    ):
+        x, y, _ = figures[words]
+        end, top = bars[title]
+        assert 0 < y - top <= 11, "on one line with its bar"
+        assert end < x < end + 25, "right behind it"
+    assert figures["$53.00 estimate"][0] == pytest.approx(float(line) + 8, abs=0.1), "and not across the budget's line"
+    assert [css for _, _, css in figures.values()].count("'figure beyond'") == 1
+    assert "shop/lab: $85.00 over its budget" in text
+    assert "shop/team: $" not in text.replace("shop/team: estimate", "")
+
+
 def test_names_are_text_and_nothing_else() -> None:
     text = page([bar("<script>alert(1)</script>")], [], [Saver("a&b", "<b>", D(1), "'\"")], NOW)
     assert "<script>" not in text
