@@ -223,6 +223,32 @@ def test_the_condition_names_the_objective_the_figure_and_what_to_do():
     assert met.message.startswith("objectives.replicaLag is missed: replica lag is 512ms, and 100ms is asked for; look")
 
 
+def test_availability_says_that_the_budget_is_judged_and_since_when_the_percentage_was_observed():
+    # 78.4 % beside met: true would read as a contradiction.
+    young = {"attained": "78.4", "budgetSeconds": 1296.0, "budgetLeftSeconds": 1235.5, "since": "2026-11-28T11:55:00Z"}
+    young["days"] = [{"day": "2026-11-28"}]
+    (judged,) = objectives.judge(wanted(availability="99.95"), Measured(availability=young))
+    assert judged.as_status() == {
+        "name": "availability",
+        "target": "99.95",
+        "judged": "error budget of 30 days: 60s of 1296s spent",
+        "observed": "78.4",
+        "since": "2026-11-28T11:55:00Z",
+        "met": True,
+    }
+    met = objectives.condition((judged,), (), "")
+    assert met is not None
+    assert met.message == "Every objective is reached, and 1236 s of the error budget of 30 days are left."
+    old = {**young, "budgetLeftSeconds": -204.0, "since": "2026-09-01T00:00:00Z", "days": [{"day": "2026-10-29"}]}
+    (judged,) = objectives.judge(wanted(availability="99.95"), Measured(availability=old))
+    met = objectives.condition((judged,), (), "")
+    assert met is not None
+    assert met.message.startswith(
+        "objectives.availability is missed: error budget of 30 days: 1500s of 1296s spent; writes were possible in 78.4 % of the probed time "
+        "since 2026-10-29T00:00:00Z, and 99.95 % is asked for; see status.failovers"
+    )
+
+
 def test_what_cannot_be_measured_is_unknown_and_says_why():
     judged = objectives.judge(wanted(availability="99.99", failover="60s"), Measured(problem="It does not answer."))
     met = objectives.condition(judged, (), "It does not answer.")

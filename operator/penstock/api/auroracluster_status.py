@@ -197,12 +197,16 @@ class ObjectiveStatus(StatusModel):
     """The objective's name in the spec."""
     target: str | None = None
     """What the spec asks for."""
+    judged: str | None = None
+    """What is judged, where that is not the figure observed: of availability the error budget of thirty days, as "60s of 1296s spent"."""
     observed: str | None = None
-    """What is reached now."""
+    """What is reached now; of availability the percent of the probed time since `since` in which a write was possible."""
+    since: Timestamp | None = None
+    """Since when that was observed; absent for what was measured just now."""
     proven: str | None = None
     """What was reached when it mattered."""
     met: bool | None = None
-    """Whether the target is reached."""
+    """Whether the target is reached; of availability whether the error budget is not overspent."""
 
 
 class RequestResult(StrEnum):

@@ -63,25 +63,34 @@ class Measured:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One objective. observed: in the unit of the target, None while not known. met: None while not known. figure: the number behind observed."""
+    """One objective."""
 
     name: str
     target: str
     observed: str | None = None
+    """In the unit of the target; None while not known."""
     met: bool | None = None
+    """None while not known."""
     proven: str | None = None
     figure: float | None = None
+    """The number that met is decided by; of availability the seconds that are left of the error budget."""
+    judged: str | None = None
+    """What met is decided by, where that is not what was observed."""
+    since: str | None = None
+    """Since when it was observed."""
 
     def as_status(self) -> dict[str, Any]:
         """The entry in status.objectives."""
-        found = {
+        entry = {
             "name": self.name,
             "target": self.target,
+            "judged": self.judged,
             "observed": self.observed,
+            "since": self.since,
             "proven": self.proven,
             "met": self.met,
         }
-        return {k: v for k, v in found.items() if v is not None}
+        return {k: v for k, v in entry.items() if v is not None}
 
 
 def unattainable(wanted: Objectives | None, shape: Shape) -> tuple[str, ...]:
@@ -154,10 +163,20 @@ def judge(wanted: Objectives | None, measured: Measured) -> tuple[Judgement, ...
 
 
 def _availability(target: str, measured: Measured) -> Judgement:
-    left, attained = measured.availability.get("budgetLeftSeconds"), measured.availability.get("attained")
+    """A young database with one outage has a low percentage and nearly all of its budget: the budget of the whole window is judged."""
+    known = measured.availability
+    left, attained, budget = known.get("budgetLeftSeconds"), known.get("attained"), known.get("budgetSeconds")
     if left is None or attained is None:
         return Judgement("availability", target)
-    return Judgement("availability", target, f"{attained}", left >= 0, figure=left)
+    judged = None if budget is None else f"error budget of 30 days: {seconds(budget - left)} of {seconds(budget)} spent"
+    return Judgement("availability", target, f"{attained}", left >= 0, figure=left, judged=judged, since=_since(known))
+
+
+def _since(availability: Mapping[str, Any]) -> str | None:
+    """Since when the percentage was observed: the first success, or the first day that is still in the window."""
+    since, days = availability.get("since"), availability.get("days") or ()
+    first = f"{days[0]['day']}T00:00:00Z" if days else ""
+    return max(str(since), first) if since else None
 
 
 def _failover(limit: Duration, measured: Measured) -> Judgement:
@@ -199,7 +218,6 @@ _WHAT_TO_DO: Final = {
     "recoveryPoint": "open a case with AWS: automated backups are behind",
 }
 _CALLED: Final = {
-    "availability": "availability over 30 days",
     "failover": "the last failover",
     "replicaLag": "replica lag",
     "connect": "the time to connect",
@@ -226,10 +244,7 @@ def condition(
     if missed:
         worst = missed[0]
         others = f" So are {', '.join(j.name for j in missed[1:])}." if len(missed) > 1 else ""
-        sentence = (
-            f"objectives.{worst.name} is missed: {_CALLED[worst.name]} is {_shown(worst)}, and {worst.target}{_unit(worst)} is asked for; "
-            f"{_WHAT_TO_DO[worst.name]}.{others}"
-        )
+        sentence = f"objectives.{worst.name} is missed: {_missed(worst)}; {_WHAT_TO_DO[worst.name]}.{others}"
         return Condition(kind, False, Reason.OBJECTIVE_MISSED, sentence)
     if impossible:
         return Condition(kind, False, Reason.OBJECTIVE_UNREACHABLE, impossible[0])
@@ -256,17 +271,17 @@ def condition(
         )
         return Condition(kind, None, Reason.NOT_PROVEN, sentence)
     sentence = "Every objective is reached"
-    sentence += f", and {budget:.0f} s of the error budget are left" if budget is not None else ""
+    sentence += f", and {budget:.0f} s of the error budget of 30 days are left" if budget is not None else ""
     sentence += "; no failover was seen yet, and a FailoverDrill would prove it." if unproven else "."
     return Condition(kind, True, Reason.OBJECTIVES_REACHED, sentence)
 
 
-def _shown(judged: Judgement) -> str:
-    return f"{judged.observed}{_unit(judged)}"
-
-
-def _unit(judged: Judgement) -> str:
-    return " %" if judged.name == "availability" else ""
+def _missed(judged: Judgement) -> str:
+    if judged.judged is None:
+        return f"{_CALLED[judged.name]} is {judged.observed}, and {judged.target} is asked for"
+    since = f" since {judged.since}" if judged.since else ""
+    attained = f"writes were possible in {judged.observed} % of the probed time{since}"
+    return f"{judged.judged}; {attained}, and {judged.target} % is asked for"
 
 
 def seconds(value: float) -> str:
