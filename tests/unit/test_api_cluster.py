@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.api import auroracluster_forms as forms
 from penstock.api import engine_version, windows
-from penstock.api.auroracluster import Apply, AuroraCluster, AuroraClusterSpec, Override, ordinal_of, validate_cluster
+from penstock.api.auroracluster import (
+    Apply,
+    AuroraCluster,
+    AuroraClusterSpec,
+    Override,
+    instance_identifier,
+    ordinal_of,
+    validate_cluster,
+)
 from penstock.api.auroracluster_status import AuroraClusterStatus, Failover, Member
 from penstock.api.dynamotable import DynamoTable
 from penstock.api.model import Problem, refused_changes
@@ -142,6 +151,17 @@ def test_an_ordinal_is_read_from_a_name_that_penstock_gave(instance: str, ordina
     assert ordinal_of("a-b", instance) == ordinal
 
 
+@pytest.mark.parametrize("length", [59, 60, 61, 62, 63])
+def test_the_instances_of_the_longest_identifiers_have_names_that_rds_takes(length: int) -> None:
+    identifier = ("shop-" * 13)[:length].rstrip("-") + "x" * (length - len(("shop-" * 13)[:length].rstrip("-")))
+    other = identifier[:-1] + "y"
+    names = [instance_identifier(one, n) for one in (identifier, other) for n in range(1, 17)]
+    assert len(set(names)) == 32
+    for name in names:
+        assert forms.CLUSTER_IDENTIFIER.holds(name), name
+    assert [ordinal_of(identifier, n) for n in names] == [*range(1, 17), *[None] * 16]
+
+
 def test_an_override_is_for_one_instance() -> None:
     instances = parse(WHOLE).spec.instances
     assert (instances.class_of(1), instances.class_of(2), instances.class_of(None)) == (
@@ -220,6 +240,12 @@ MYSQL = "8.0.mysql_aurora."
         ("AuroraPostgreSQL", "16.4", None, "15.10", False),
         # The spec follows what AWS raised, from below.
         ("AuroraPostgreSQL", "15.8", "15.10", "15.9", False),
+        # A revert of an edit that AWS has gone beyond by itself lowers nothing; another major is impossible all the same.
+        ("AuroraPostgreSQL", "16.6", "16.8", "16.4", False),
+        ("AuroraPostgreSQL", "16.6", "16.8", "15.8", True),
+        ("AuroraPostgreSQL", "16.6", "16.8", "15", True),
+        ("AuroraMySQL", MYSQL + "3.08.0", MYSQL + "3.10.0", MYSQL + "3.07.1", False),
+        ("AuroraMySQL", MYSQL + "3.08.0", MYSQL + "3.10.0", "5.7", True),
         ("AuroraMySQL", MYSQL + "3.08.0", MYSQL + "3.08.0", MYSQL + "3.07.1", True),
         ("AuroraMySQL", MYSQL + "3.08.0", MYSQL + "3.08.0", "8.0", False),
         ("AuroraMySQL", "8.0", MYSQL + "3.08.0", "5.7", True),

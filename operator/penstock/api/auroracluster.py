@@ -9,6 +9,7 @@ What AWS must be told at creation and the spec does not say is Penstock's choice
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, Literal, Self
@@ -28,6 +29,7 @@ from penstock.api.windows import Window, daily, weekly
 
 MAX_READERS: Final = 15
 """Readers that AWS allows in a cluster; with the writer there are 16 instances."""
+_LONGEST_STEM: Final = 60
 
 
 class EngineType(StrEnum):
@@ -172,7 +174,7 @@ class Network(ApiModel):
         | None
     ) = None
     """Subnets of one VPC in two or more zones; Penstock makes a subnet group of them."""
-    subnet_group: GroupName | None = None
+    subnet_group: Annotated[StrictStr, Field(max_length=255), forms.SUBNET_GROUP] | None = None
     """An existing subnet group. Neither this nor subnetIds: the group "default". Immutable."""
     security_group_ids: (
         Annotated[
@@ -203,7 +205,7 @@ class Credentials(ApiModel):
     """The master user."""
 
     rules: ClassVar[tuple[Rule, ...]] = rules_of.CREDENTIALS
-    master_username: Annotated[StrictStr, Field(max_length=16), forms.USERNAME] | None = None
+    master_username: Annotated[StrictStr, Field(max_length=63), forms.USERNAME] | None = None
     """The master user's name; "postgres" or, of MySQL, "admin" when absent. Immutable."""
     managed: StrictBool | None = None
     """Whether AWS makes, keeps and rotates the password in Secrets Manager. Absent: true at creation unless
@@ -351,8 +353,8 @@ class AuroraClusterSpec(ApiModel):
     region: Annotated[StrictStr, Field(max_length=32), REGION] | None = None
     """The AWS region; the operator's own when absent. Immutable."""
     cluster_identifier: ClusterIdentifier | None = None
-    """The cluster's identifier in AWS; namespace-name when absent. Instances are called <clusterIdentifier>-<ordinal>.
-    Immutable."""
+    """The cluster's identifier in AWS; namespace-name when absent. Instances are called <clusterIdentifier>-<ordinal>;
+    of an identifier of 61 to 63 characters the last ones give way to a checksum. Immutable."""
     adopt: StrictBool = False
     """Take over an existing cluster of that identifier. Without it, a cluster that is not ours is never touched."""
     deletion_policy: DeletionPolicy = DeletionPolicy.SNAPSHOT
@@ -490,13 +492,21 @@ class AuroraCluster(ApiModel):
 
 def instance_identifier(cluster_identifier: str, ordinal: int) -> str:
     """The identifier of the instance of that ordinal, 1 for the first that is made."""
-    return f"{cluster_identifier}-{ordinal}"
+    return f"{_stem(cluster_identifier)}-{ordinal}"
+
+
+def _stem(cluster_identifier: str) -> str:
+    """What the names of the instances begin with: RDS allows 63 characters, of which "-16" needs three."""
+    if len(cluster_identifier) <= _LONGEST_STEM:
+        return cluster_identifier
+    digest = hashlib.sha256(cluster_identifier.encode()).hexdigest()[:8]
+    return f"{cluster_identifier[: _LONGEST_STEM - 9].rstrip('-')}-{digest}"
 
 
 def ordinal_of(cluster_identifier: str, instance: str) -> int | None:
     """The ordinal in an instance's identifier; None when somebody else named it."""
     head, _, number = instance.rpartition("-")
-    if head != cluster_identifier or not (number.isascii() and number.isdigit()) or number.startswith("0"):
+    if head != _stem(cluster_identifier) or not (number.isascii() and number.isdigit()) or number.startswith("0"):
         return None
     return int(number)
 

@@ -14,15 +14,14 @@ from penstock.api import windows
 from penstock.api.forms import kms_key, lasting
 from penstock.api.model import Says, between, matching
 
-LONGEST_IDENTIFIER: Final = 60
-"""RDS allows 63 characters, of which an instance's name needs three for "-16"."""
+LONGEST_IDENTIFIER: Final = 63
 IDENTIFIER: Final = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
 CLUSTER_IDENTIFIER = Says(
     f"size(self) <= {LONGEST_IDENTIFIER} && self.matches('^{IDENTIFIER}$')",
     lambda text: len(text) <= LONGEST_IDENTIFIER and re.fullmatch(IDENTIFIER, text) is not None,
-    "must be 1 to 60 lower-case letters, digits and single hyphens, begin with a letter and not end with a hyphen, "
-    'as RDS allows (63, of which "-16" is for the instances), for example "shop-ledger"',
+    "must be 1 to 63 lower-case letters, digits and single hyphens, begin with a letter and not end with a hyphen, "
+    'as RDS allows, for example "shop-ledger"',
 )
 NOT_EC2 = Says(
     "self.startsWith('db.')",
@@ -82,18 +81,23 @@ PORT = between(1150, 65535, "must be from 1150 to 65535, as Aurora allows")
 GROUP_NAME = matching(
     r"[a-zA-Z][a-zA-Z0-9._-]{0,254}", "must be the name of a group: a letter, then letters, digits, '-', '.' and '_'"
 )
+# RDS API reference, DBSubnetGroupName: letters, digits, periods, underscores, spaces and hyphens.
+SUBNET_GROUP = matching(
+    r"[a-zA-Z0-9][a-zA-Z0-9._ -]{0,254}",
+    "must be the name of a subnet group: letters, digits, '-', '.', '_' and spaces",
+)
 OBJECT_NAME = matching(
     r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?",
     "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
 )
 SECRET_KEY = matching(r"[a-zA-Z0-9._-]{1,253}", "must be a key of a Secret: letters, digits, '-', '_' and '.'")
 USERNAME = matching(
-    r"[a-zA-Z][a-zA-Z0-9_]{0,15}",
-    "must be 1 to 16 letters, digits and '_', and begin with a letter, as RDS allows",
+    r"[a-zA-Z][a-zA-Z0-9_]{0,62}",
+    "must be 1 to 63 letters, digits and '_' (32 for MySQL), and begin with a letter, as RDS allows",
 )
 DATABASE_NAME = matching(
-    r"[a-zA-Z][a-zA-Z0-9_]{0,62}",
-    "must be 1 to 63 letters, digits and '_', and begin with a letter, as RDS allows",
+    r"[a-zA-Z][a-zA-Z0-9_]{0,63}",
+    "must be 1 to 63 letters, digits and '_' (64 for MySQL), and begin with a letter, as RDS allows",
 )
 KMS_KEY = kms_key("alias/ledger", 'the key that AWS manages ("alias/aws/rds")')
 ENCRYPTED = Says(
@@ -180,7 +184,7 @@ INSIGHTS_RETENTION = Says(
     "must be 7 days, a multiple of 31 up to 713, or 731",
 )
 SNAPSHOT = matching(
-    r"(rds:)?[a-zA-Z][a-zA-Z0-9-]{0,254}"
+    r"(rds:|awsbackup:)?[a-zA-Z][a-zA-Z0-9-]{0,254}"
     r"|arn:aws[a-z-]{0,20}:rds:[a-z0-9-]{1,30}:[0-9]{12}:cluster-snapshot:(rds:|awsbackup:)?[a-zA-Z0-9-]{1,255}",
     "must be the identifier or the ARN of a cluster snapshot, "
     'for example "shop-ledger-final" or "arn:aws:rds:us-east-1:123456789012:cluster-snapshot:shop-ledger-final"',
@@ -212,34 +216,56 @@ MYSQL_VERSION: Final = r"[58]\.[0-9](\.mysql_aurora\.[0-9]\.[0-9]{2}\.[0-9]{1,2}
 POSTGRESQL_LOGS: Final = ("postgresql", "instance", "iam-db-auth-error")
 MYSQL_LOGS: Final = ("audit", "error", "general", "slowquery", "instance", "iam-db-auth-error")
 
-# PostgreSQL manual, appendix "SQL Key Words": what is reserved in PostgreSQL. Prefixes and the rest: AWS's refusals.
-_POSTGRESQL_RESERVED = (
-    "admin all analyse analyze and any array as asc asymmetric both case cast check collate column constraint "
-    "create default deferrable desc distinct do else end except false fetch for foreign from grant group having "
-    "in initially intersect into lateral leading limit not null offset on only or order placing primary public "
-    "references returning select some symmetric table then to trailing true union unique user using variadic when "
-    "where window with"
+# PostgreSQL manual, appendix "SQL Key Words", column "reserved".
+_POSTGRESQL_WORDS = (
+    "all analyse analyze and any array as asc asymmetric authorization binary both case cast check "
+    "collate collation column concurrently constraint create cross current_catalog current_date "
+    "current_role current_schema current_time current_timestamp current_user default deferrable desc "
+    "distinct do else end except false fetch for foreign freeze from full grant group having ilike in "
+    "initially inner intersect into is isnull join lateral leading left like limit localtime "
+    "localtimestamp natural not notnull null offset on only or order outer overlaps placing primary "
+    "references returning right select session_user similar some symmetric system_user table tablesample "
+    "then to trailing true union unique user using variadic verbose when where window with"
 )
-# MySQL 8.0 reference manual, "Keywords and Reserved Words": of these the ones that people take for a user. AWS refuses
-# the rest, and the operator then says so. `root` and the rds users belong to AWS.
-_MYSQL_RESERVED = (
-    "root mysql all analyze and as asc both by case change character check column condition constraint create "
-    "cross database databases default delete desc describe distinct drop each else exists explain false fetch for "
-    "foreign from fulltext function generated grant group groups having if ignore in index infile inner insert "
-    "into is join key keys kill lead leading leave left like limit lines load lock loop match natural not null of "
-    "on optimize option or order out outer over partition primary procedure purge range rank read reads real "
-    "recursive references release rename repeat replace require restrict return revoke right row rows schema "
-    "schemas select separator set show signal spatial sql ssl starting stored system table then to trailing "
-    "trigger true undo union unique unlock unsigned update usage use using values virtual when where while window "
-    "with write"
+# MySQL 8.0 reference manual, "Keywords and Reserved Words", those that are reserved.
+_MYSQL_WORDS = (
+    "accessible add all alter analyze and as asc asensitive before between bigint binary blob both by "
+    "call cascade case change char character check collate column condition constraint continue convert "
+    "create cross cube cume_dist current_date current_time current_timestamp current_user cursor database "
+    "databases day_hour day_microsecond day_minute day_second dec decimal declare default delayed delete "
+    "dense_rank desc describe deterministic distinct distinctrow div double drop dual each else elseif "
+    "empty enclosed escaped except exists exit explain false fetch first_value float for force foreign "
+    "from fulltext function generated get grant group grouping groups having high_priority "
+    "hour_microsecond hour_minute hour_second if ignore in index infile inner inout insensitive insert "
+    "int integer intersect interval into is iterate join json_table key keys kill lag last_value lateral "
+    "lead leading leave left like limit linear lines load localtime localtimestamp lock long longblob "
+    "longtext loop low_priority match maxvalue mediumblob mediumint mediumtext minute_microsecond "
+    "minute_second mod modifies natural not nth_value ntile null numeric of on optimize optimizer_costs "
+    "option optionally or order out outer outfile over partition percent_rank precision primary procedure "
+    "purge range rank read reads real recursive references regexp release rename repeat replace require "
+    "resignal restrict return revoke right rlike row row_number rows schema schemas second_microsecond "
+    "select sensitive separator set show signal smallint spatial specific sql sqlexception sqlstate "
+    "sqlwarning ssl starting stored straight_join system table terminated then tinyblob tinyint tinytext "
+    "to trailing trigger true undo union unique unlock unsigned update usage use using utc_date utc_time "
+    "utc_timestamp values varbinary varchar varying virtual when where while window with write xor "
+    "year_month zerofill"
 )
-POSTGRESQL_RESERVED: Final = tuple(_POSTGRESQL_RESERVED.split())
-MYSQL_RESERVED: Final = tuple(_MYSQL_RESERVED.split())
-POSTGRESQL_DATABASES: Final = ("template0", "template1", "rdsadmin")
-MYSQL_DATABASES: Final = ("mysql", "sys", "information_schema", "performance_schema", "innodb", "rdsadmin")
-
-
-def reserved_user(postgresql: bool, name: str) -> bool:
-    """Whether AWS refuses a master user of that name."""
-    low = name.lower()
-    return low.startswith(("rds", "pg_")) or low in (POSTGRESQL_RESERVED if postgresql else MYSQL_RESERVED)
+# What RDS keeps for itself besides (RDS user guide, "Master user account privileges"). That AWS refuses admin for PostgreSQL
+# and takes it for MySQL was tried by aws-cloudformation/cfn-lint, pull request 4425.
+POSTGRESQL_USERS: Final = (
+    *_POSTGRESQL_WORDS.split(),
+    "admin",
+    "public",
+    "none",
+    "rdsadmin",
+    "rdsrepladmin",
+    "rdstopmgr",
+)
+MYSQL_USERS: Final = (*_MYSQL_WORDS.split(), "root", "rdsadmin", "rdsproxyadmin", "rdsrepladmin")
+POSTGRESQL_DATABASES: Final = (*_POSTGRESQL_WORDS.split(), "template0", "template1", "rdsadmin")
+MYSQL_DATABASES: Final = (
+    *_MYSQL_WORDS.split(),
+    *("mysql", "sys", "information_schema", "performance_schema", "innodb", "tmp"),
+)
+POSTGRESQL_PREFIXES: Final = ("pg_", "rds_")
+"""Roles that begin so are PostgreSQL's own and those of RDS."""

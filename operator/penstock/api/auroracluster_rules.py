@@ -215,18 +215,20 @@ def _sets(spec: Any, values: Mapping[str, tuple[str, ...]]) -> bool:
     return any((spec.parameters or {}).get(name, "").lower() in found for name, found in values.items())
 
 
-def _reserved_user_cel(engine: str, words: tuple[str, ...]) -> str:
+def _free_user_cel(engine: str, words: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> str:
     name = "self.credentials.masterUsername"
+    begins = "".join(f"{name}.lowerAscii().startsWith('{p}') || " for p in prefixes)
     return (
         f"self.engine.type != '{engine}' || !has(self.credentials) || !has({name})"
-        f" || !({name}.lowerAscii().startsWith('rds') || {name}.lowerAscii().startsWith('pg_')"
-        f" || {name}.lowerAscii() in {_words(words)})"
+        f" || !({begins}{name}.lowerAscii() in {_words(words)})"
     )
 
 
-def _free_user(spec: Any, engine: str) -> bool:
+def _free_user(spec: Any, engine: str, words: tuple[str, ...], prefixes: tuple[str, ...] = ()) -> bool:
     name = spec.credentials.master_username if spec.credentials else None
-    return spec.engine.type != engine or name is None or not forms.reserved_user(engine == POSTGRESQL, name)
+    if spec.engine.type != engine or name is None:
+        return True
+    return name.lower() not in words and not any(name.lower().startswith(p) for p in prefixes)
 
 
 def _logs_of(spec: Any, engine: str, allowed: tuple[str, ...]) -> bool:
@@ -423,15 +425,28 @@ SPEC = (
     ),
     Rule(
         "is a name that Aurora PostgreSQL keeps for itself; write another, for example postgres or owner",
-        cel=_reserved_user_cel(POSTGRESQL, forms.POSTGRESQL_RESERVED),
-        holds=lambda s: _free_user(s, POSTGRESQL),
+        cel=_free_user_cel(POSTGRESQL, forms.POSTGRESQL_USERS, forms.POSTGRESQL_PREFIXES),
+        holds=lambda s: _free_user(s, POSTGRESQL, forms.POSTGRESQL_USERS, forms.POSTGRESQL_PREFIXES),
         at="credentials.masterUsername",
     ),
     Rule(
         "is a name that Aurora MySQL keeps for itself; write another, for example admin or owner",
-        cel=_reserved_user_cel(MYSQL, forms.MYSQL_RESERVED),
-        holds=lambda s: _free_user(s, MYSQL),
+        cel=_free_user_cel(MYSQL, forms.MYSQL_USERS),
+        holds=lambda s: _free_user(s, MYSQL, forms.MYSQL_USERS),
         at="credentials.masterUsername",
+    ),
+    Rule(
+        "must have at most 32 characters, as Aurora MySQL allows",
+        cel=f"self.engine.type != '{MYSQL}' || !has(self.credentials) || !has(self.credentials.masterUsername)"
+        " || size(self.credentials.masterUsername) <= 32",
+        holds=lambda s: s.engine.type != MYSQL or len(_in(s.credentials, "master_username") or "") <= 32,
+        at="credentials.masterUsername",
+    ),
+    Rule(
+        "must have at most 63 characters, as Aurora PostgreSQL allows",
+        cel=f"self.engine.type != '{POSTGRESQL}' || !has(self.databaseName) || size(self.databaseName) <= 63",
+        holds=lambda s: s.engine.type != POSTGRESQL or len(s.database_name or "") <= 63,
+        at="databaseName",
     ),
     Rule(
         "is a database that the engine keeps for itself; write another name, or leave it out for none",
@@ -534,16 +549,35 @@ def _lower_cel(one: str, other: str) -> str:
     )
 
 
-def _lowers(new: Any, old: Any) -> bool:
-    """Whether an edit asks for a lower version than what is asked for and than what runs.
+def _major_lower_cel(one: str, other: str) -> str:
+    """CEL: a version is of a lower major than another of its engine."""
+    postgresql, mysql = (f"'^{_escaped(form)}$'" for form in (forms.POSTGRESQL_VERSION, forms.MYSQL_VERSION))
 
-    Both, so that a version that AWS does not have, or an upgrade that is not done, can be taken back.
+    def number(text: str, part: int) -> str:
+        return f"int({text}.split('.')[{part}])"
+
+    def major(text: str) -> str:
+        return f"{number(text, 0)} * 10 + {number(text, 1)}"
+
+    return (
+        f"({one}.matches({postgresql}) && {number(one, 0)} < {number(other, 0)})"
+        f" || ({one}.matches({mysql}) && {major(one)} < {major(other)})"
+    )
+
+
+def _lowers(new: Any, old: Any) -> bool:
+    """Whether an edit asks for less than what runs because of what was asked for.
+
+    A version that AWS does not have, or an upgrade that is not done, can be taken back, and so can one that AWS has gone
+    beyond by itself: what runs then stays. Another major never can.
     """
     wanted, before, running = new.spec.engine.version, old.spec.engine.version, old.status.engine_version
     if wanted is None or before is None or running is None:
         return False
     try:
-        return engine_version.is_lower(wanted, before) and engine_version.is_lower(wanted, running)
+        if not (engine_version.is_lower(wanted, before) and engine_version.is_lower(wanted, running)):
+            return False
+        return not engine_version.is_lower(before, running) or not engine_version.same_major(wanted, running)
     except ValueError:
         return False
 
@@ -562,10 +596,10 @@ def _named(cluster: Any) -> bool:
 CLUSTER = (
     *once_created("resourceId", *_SETTLED),
     Rule(
-        "cannot be part of the cluster's identifier, which is namespace-name: RDS allows at most 60 letters, digits and "
+        "cannot be part of the cluster's identifier, which is namespace-name: RDS allows at most 63 letters, digits and "
         "single hyphens, and a letter first; set spec.clusterIdentifier",
         # The namespace is not known here; the operator looks at the whole.
-        cel="has(self.spec.clusterIdentifier) || (size(self.metadata.name) <= 58"
+        cel="has(self.spec.clusterIdentifier) || (size(self.metadata.name) <= 61"
         " && !self.metadata.name.contains('.') && !self.metadata.name.contains('--'))",
         holds=_named,
         at="metadata.name",
@@ -573,7 +607,8 @@ CLUSTER = (
     Rule(
         "must not be lower than what runs: Aurora has no downgrade; restore a snapshot into another AuroraCluster",
         cel=f"!has({_NEW}) || !has({_OLD}) || !has(oldSelf.status) || !has({_RUNNING})"
-        f" || !({_lower_cel(_NEW, _OLD)}) || !({_lower_cel(_NEW, _RUNNING)})",
+        f" || !({_lower_cel(_NEW, _OLD)}) || !({_lower_cel(_NEW, _RUNNING)})"
+        f" || (({_lower_cel(_OLD, _RUNNING)}) && !({_major_lower_cel(_NEW, _RUNNING)}))",
         keeps=lambda new, old: not _lowers(new, old),
         at="spec.engine.version",
     ),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StrictStr
 
@@ -69,6 +70,19 @@ def kms_key(example: str, default: str) -> Says:
     )
 
 
+_TAG_SIGNS: Final = "_.:/=+-@"
+
+
+def _tag_text(text: str) -> bool:
+    """RDS and DynamoDB API references, Tag: letters, spaces and digits of every script, and a few signs."""
+    return all(c in _TAG_SIGNS or unicodedata.category(c)[0] in "LNZ" for c in text)
+
+
+def _tag_characters(tags: dict[str, Any]) -> bool:
+    return all(_tag_text(key) and (not isinstance(value, str) or _tag_text(value)) for key, value in tags.items())
+
+
+_TAG_CEL: Final = r"matches('^[\\p{L}\\p{Z}\\p{N}_.:/=+@-]*$')"
 TagValue = Annotated[StrictStr, Field(max_length=256)]
 Tags = Annotated[
     dict[StrictStr, TagValue],
@@ -79,9 +93,14 @@ Tags = Annotated[
         "must have keys of 1 to 128 characters",
     ),
     Says(
-        "self.all(k, !k.startsWith('aws:') && !k.startsWith('AWS:'))",
-        lambda tags: not any(key.startswith(("aws:", "AWS:")) for key in tags),
+        "self.all(k, !k.lowerAscii().startsWith('aws:'))",
+        lambda tags: not any(key.lower().startswith("aws:") for key in tags),
         'must not have keys that begin with "aws:": AWS keeps that prefix for itself',
+    ),
+    Says(
+        f"self.all(k, k.{_TAG_CEL} && self[k].{_TAG_CEL})",
+        _tag_characters,
+        "must have keys and values of letters, digits, spaces and the signs _ . : / = + - @, as AWS allows",
     ),
     Says(
         "self.all(k, !k.startsWith('penstock.dev/'))",
