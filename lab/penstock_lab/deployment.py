@@ -285,7 +285,8 @@ def arrangement(
         # The volume is the pods'; what a test names is a file of this machine.
         if "PENSTOCK_DATABASE_CA" in asked:
             mounts.append(sandbox.Mount(lab.state.database_ca, asked["PENSTOCK_DATABASE_CA"]))
-        mounts += [sandbox.Mount(Path(value), value) for value in env_extra.values() if Path(value).is_file()]
+        given = [Path(value) for value in env_extra.values() if value.startswith("/")]
+        mounts += [sandbox.Mount(path, str(path)) for path in given if path.exists()]
         return sandbox.command(folder / "tree", image, mounts, argv), env, port
     # A cluster that is the user's own may be reached in ways that the files of a pod cannot tell.
     kubeconfig(folder / "kubeconfig", "lab", cluster["server"], account_files / "ca.crt", {"token": token}, NAMESPACE)

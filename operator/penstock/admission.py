@@ -1,6 +1,7 @@
 """The optional admission webhook: `kubectl apply` of what a budget would hold is refused with the sum. A courtesy; the loop's check is the truth.
 
-Only creations are judged, by what the manifest alone declares, and only by the process that leads; everything else, and every doubt, is let through.
+Only creations are judged, by what the manifest alone declares; everything else, and every doubt, is let through. Behind the Service any replica may
+be asked, so every replica judges: the one that leads by what it knows, the others by what they read.
 """
 
 from __future__ import annotations
@@ -8,21 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from penstock.engine.kube import KubeError
+
 log = logging.getLogger(__name__)
 
 # Seconds: certificates that are renewed in their Secret are taken up within this time.
 _RELOAD = 3600.0
-Judge = Callable[[str, dict[str, Any]], str]
+# Seconds: the API server waits for three.
+_PATIENCE = 2.5
+Judge = Callable[[str, dict[str, Any]], Awaitable[str]]
 """(kind, object) → the sentence that refuses it; ''."""
 
 
-def review(body: Any, judge: Judge) -> dict[str, Any]:
+async def review(body: Any, judge: Judge) -> dict[str, Any]:
     """The AdmissionReview (admission.k8s.io/v1) that answers one. What cannot be judged is let through, since the loop judges it anyway.
 
     Raises ValueError for what is no AdmissionReview.
@@ -36,7 +41,10 @@ def review(body: Any, judge: Judge) -> dict[str, Any]:
             metadata = {**(obj.get("metadata") or {}), "namespace": request.get("namespace", "")}
             # With generateName the API server has not chosen one yet.
             metadata.setdefault("name", metadata.get("generateName", ""))
-            sentence = judge(str((request.get("kind") or {}).get("kind", "")), {**obj, "metadata": metadata})
+            async with asyncio.timeout(_PATIENCE):
+                sentence = await judge(str((request.get("kind") or {}).get("kind", "")), {**obj, "metadata": metadata})
+        except (KubeError, TimeoutError) as error:
+            log.warning("an admission was not judged, and let through: %s", error or "it took too long")
         except Exception:
             log.exception("an admission was not judged, and let through")
     response: dict[str, Any] = {"uid": request["uid"], "allowed": not sentence}
@@ -80,6 +88,6 @@ class Admission:
 
     async def _admit(self, request: web.Request) -> web.Response:
         try:
-            return web.json_response(review(await request.json(), self._judge))
+            return web.json_response(await review(await request.json(), self._judge))
         except ValueError as error:
             return web.json_response({"message": str(error)}, status=400)

@@ -11,13 +11,16 @@ import socket
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from penstock import handlers
 from penstock.admission import Admission
 from penstock.advice.asking import DAY
+from penstock.aurora import costing as aurora_costs
+from penstock.aurora import kind as aurora
 from penstock.aurora.credentials import CredentialReader
 from penstock.aurora.inventory import InventoryCycles as RdsCycles
 from penstock.aurora.kind import AuroraClusters
@@ -29,6 +32,8 @@ from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
 from penstock.drill.kind import FailoverDrills
 from penstock.drilling import DrilledClusters
+from penstock.dynamo import costing as dynamo_costs
+from penstock.dynamo import kind as dynamo
 from penstock.dynamo.inventory import InventoryCycles
 from penstock.dynamo.kind import DynamoTables
 from penstock.dynamo.observe import Cycles
@@ -39,7 +44,6 @@ from penstock.engine.kind import Key, Kind
 from penstock.engine.kube import Kube, KubeError, Resource
 from penstock.engine.lease import LeadershipLost, Lease, end_process
 from penstock.engine.loop import Loop
-from penstock.engine.money import Money
 from penstock.engine.queue import Priority
 from penstock.engine.server import Server, Vitals
 from penstock.engine.supervisor import supervised
@@ -90,6 +94,11 @@ class Options:
     admission_certificates: str = ""
 
 
+# What costs something, by kind: where it is listed, and what one costs by its manifest alone.
+_COSTED = {dynamo.NAME: dynamo.RESOURCE, aurora.NAME: aurora.RESOURCE}
+_DECLARED = {dynamo.NAME: dynamo_costs.declared, aurora.NAME: aurora_costs.declared}
+
+
 class Operator:
     """One operator process. run() returns the exit code: 0 after SIGTERM or SIGINT, 1 when it had to stop by itself."""
 
@@ -102,8 +111,7 @@ class Operator:
         self._informer: Informer | None = None
         self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
-        self._declares: dict[str, Callable[[dict[str, Any], date], Money | None]] = {}
-        self._prices: PriceBook | None = None
+        self._prices = PriceBook()
         self._meters: Meters | None = None
 
     async def run(self) -> int:
@@ -115,7 +123,7 @@ class Operator:
         lease = self._lease(kube)
         certificates = self._options.admission_certificates
         host, port = self._options.admission_host, self._options.admission_port
-        admission = Admission(host, port, Path(certificates), self._refusal) if certificates else None
+        admission = Admission(host, port, Path(certificates), partial(self._refusal, kube)) if certificates else None
         renewal = asyncio.create_task(admission.keep(), name="certificates") if admission is not None else None
         try:
             await server.start()
@@ -144,7 +152,13 @@ class Operator:
             if lease is not None and not lease.valid:
                 end_process("this process was about to write, and may no longer hold the Lease")
 
-        account = await asyncio.to_thread(Account, options.region, rds_rate=options.rds_rate, before_send=before_write)
+        account = await asyncio.to_thread(
+            Account,
+            options.region,
+            rds_rate=options.rds_rate,
+            before_send=before_write,
+            more_regions=options.allowed_regions,
+        )
         kube.before_write = before_write
         prices = self._prices = PriceBook(account if options.live_prices else None)
         bills = Bills(account if options.cost_explorer else None, self._last_bill)
@@ -165,8 +179,7 @@ class Operator:
             tenancy=tenancy,
         )
         self._measured = (tables, clusters)
-        self._declares = {tables.name: tables.declared_money, clusters.name: clusters.declared_money}
-        books = self._books = Books(kube, {kind.name: kind.resource for kind in (tables, clusters)})
+        books = self._books = Books(kube, _COSTED)
         drilled = DrilledClusters(
             lambda key: loop.store.get(key), clusters, CredentialReader(account, kube), kube, options.database_ca
         )
@@ -253,15 +266,18 @@ class Operator:
             self._id = f"{self._options.identity or socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
         return self._id
 
-    def _refusal(self, kind: str, obj: dict[str, Any]) -> str:
-        """Why a budget would hold the creation of an object; '' where none would, and in a process that does not lead, which knows nothing."""
-        declares = self._declares.get(kind)
-        if declares is None or self._books is None or not self._leading:
+    async def _refusal(self, kube: Kube, kind: str, obj: dict[str, Any]) -> str:
+        """Why a budget would hold the creation of an object; '' where none would. Raises KubeError."""
+        declared = _DECLARED.get(kind)
+        money = declared and declared(obj, datetime.now(UTC).date(), self._prices.of, self._options.region)
+        if not money:
             return ""
-        money = declares(obj, datetime.now(UTC).date())
         metadata = obj["metadata"]
-        key = Key(kind, metadata["namespace"], metadata["name"])
-        return self._books.refuses(key, obj, money) if money is not None else ""
+        if self._books is not None and self._synced:
+            books = self._books
+        else:
+            books = await Books.read(kube, _COSTED, metadata["namespace"])
+        return books.refuses(Key(kind, metadata["namespace"], metadata["name"]), obj, money)
 
     def _last_bill(self) -> datetime | None:
         """When Cost Explorer was last asked, as the objects tell it."""

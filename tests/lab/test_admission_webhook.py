@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from penstock_lab.deployment import NAMESPACE
 from penstock_lab.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -81,3 +83,34 @@ def test_what_a_budget_would_hold_is_refused_with_the_sum_when_it_is_applied(ask
             asked.kubectl("wait", "--for=condition=Ready", "ddb/other", "--timeout=20s", check=False).returncode == 0
         )
     )
+
+
+def test_a_standby_judges_as_well(asked: Lab, wait_for: Any, tmp_path: Path) -> None:
+    """The Service selects every replica; here the API server asks only the one that does not lead."""
+    secret = json.loads(asked.kubectl("get", "secret", "penstock-admission", "-n", NAMESPACE, "-o", "json").stdout)
+    # A pod's user reads them.
+    tmp_path.chmod(0o755)
+    for name in ("tls.crt", "tls.key"):
+        (tmp_path / name).write_bytes(base64.b64decode(secret["data"][name]))
+    asked.kubectl("create", "namespace", "standby")
+    budget = {
+        "apiVersion": "penstock.dev/v1alpha1",
+        "kind": "CostBudget",
+        "metadata": {"name": "lab", "namespace": "standby"},
+        "spec": {"monthlyLimit": "10", "policy": "Hold"},
+    }
+    asked.kubectl("apply", "-f", "-", input=json.dumps(budget))
+    with asked.run_operator({"PENSTOCK_ADMISSION_CERTIFICATES": ""}, name="leader") as leader:
+        wait_for(lambda: asked.operator_pid == leader.pid)
+        with asked.run_operator({"PENSTOCK_ADMISSION_CERTIFICATES": str(tmp_path)}, name="standby") as standby:
+            standby.wait_ready()
+
+            def apply(name: str, units: int) -> str:
+                manifest = table(name, units, namespace="standby")
+                answer = asked.kubectl("apply", "-f", "-", input=manifest, check=False)
+                return " ".join((answer.stdout + answer.stderr).split())
+
+            assert "bring it to $11.39: $0.00 is there" in apply("large", 20)
+            assert "created" in apply("small", 10)
+            wait_for(lambda: "bring it to $11.38: $5.69 is there" in apply("other", 10))
+            assert asked.operator_pid == leader.pid

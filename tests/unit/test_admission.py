@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from virtual_time import elapsed, virtual
 
 from penstock.admission import review
+from penstock.engine.kube import KubeError
+
+
+async def too_dear(kind: str, obj: dict[str, Any]) -> str:
+    return "too dear"
 
 
 def asked(**request: Any) -> dict[str, Any]:
@@ -20,14 +27,14 @@ def asked(**request: Any) -> dict[str, Any]:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {**whole, **request}}
 
 
-def test_a_creation_that_breaks_a_budget_is_refused_with_the_sentence() -> None:
+async def test_a_creation_that_breaks_a_budget_is_refused_with_the_sentence() -> None:
     seen: list[tuple[str, Any]] = []
 
-    def judge(kind: str, obj: dict[str, Any]) -> str:
+    async def judge(kind: str, obj: dict[str, Any]) -> str:
         seen.append((kind, obj["metadata"]))
         return "too dear"
 
-    answer = review(asked(), judge)
+    answer = await review(asked(), judge)
     assert answer["apiVersion"] == "admission.k8s.io/v1"
     assert answer["response"] == {
         "uid": "u1",
@@ -38,27 +45,43 @@ def test_a_creation_that_breaks_a_budget_is_refused_with_the_sentence() -> None:
 
 
 @pytest.mark.parametrize("request_", [{"operation": "UPDATE"}, {"operation": "DELETE", "object": None}, {"object": []}])
-def test_all_but_creations_are_let_through_unasked(request_: dict[str, Any]) -> None:
-    assert review(asked(**request_), lambda kind, obj: "too dear")["response"] == {"uid": "u1", "allowed": True}
+async def test_all_but_creations_are_let_through_unasked(request_: dict[str, Any]) -> None:
+    answer = await review(asked(**request_), too_dear)
+    assert answer["response"] == {"uid": "u1", "allowed": True}
 
 
-def test_what_cannot_be_judged_is_let_through() -> None:
-    def judge(kind: str, obj: dict[str, Any]) -> str:
-        raise KeyError("a defect")
+@pytest.mark.parametrize("error", [KeyError("a defect"), KubeError(0, "Unreachable", "the API server is away")])
+async def test_what_cannot_be_judged_is_let_through(error: Exception) -> None:
+    async def judge(kind: str, obj: dict[str, Any]) -> str:
+        raise error
 
-    assert review(asked(), judge)["response"]["allowed"] is True
+    answer = await review(asked(), judge)
+    assert answer["response"]["allowed"] is True
 
 
-def test_a_name_that_is_still_to_be_made_is_none() -> None:
+@virtual
+async def test_what_takes_longer_than_the_api_server_waits_is_let_through() -> None:
+    async def judge(kind: str, obj: dict[str, Any]) -> str:
+        await asyncio.sleep(30)
+        return "too dear"
+
+    answer = await review(asked(), judge)
+    assert answer["response"]["allowed"] is True
+    assert elapsed() < 3
+
+
+async def test_a_name_that_is_still_to_be_made_is_none() -> None:
     names: list[str] = []
-    review(
-        asked(object={"metadata": {"generateName": "t-"}}),
-        lambda kind, obj: names.append(obj["metadata"]["name"]) or "",
-    )
+
+    async def judge(kind: str, obj: dict[str, Any]) -> str:
+        names.append(obj["metadata"]["name"])
+        return ""
+
+    await review(asked(object={"metadata": {"generateName": "t-"}}), judge)
     assert names == ["t-"]
 
 
 @pytest.mark.parametrize("body", [None, [], {}, {"request": 3}, {"request": {}}, {"request": {"uid": 1}}])
-def test_what_is_no_review_is_refused(body: Any) -> None:
+async def test_what_is_no_review_is_refused(body: Any) -> None:
     with pytest.raises(ValueError, match="no AdmissionReview"):
-        review(body, lambda kind, obj: "")
+        await review(body, too_dear)

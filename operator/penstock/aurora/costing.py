@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
+from penstock.api.auroracluster import AuroraCluster
+from penstock.api.parsing import parse_as
 from penstock.aurora.ownership import claim
 from penstock.aurora.state import Desired, Observed
 from penstock.cost import aurora as rates
+from penstock.cost import spend as spends
 from penstock.cost.aurora import ClusterShape
 from penstock.cost.estimate import Estimate, difference
 from penstock.cost.prices import Catalogue
 from penstock.engine import hibernation
+from penstock.engine.money import Money
 from penstock.engine.plan import Plan, Refusal
+
+
+def declared(obj: Mapping[str, Any], today: date, prices: Callable[[str], Catalogue], region: str) -> Money | None:
+    """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there.
+
+    prices: of a region. region: where what names none is created.
+    """
+    found = parse_as(AuroraCluster, {**obj, "status": {}})
+    if isinstance(found, list) or found.spec.adopt or hibernation.problems(found.spec.hibernation):
+        return None
+    usage = found.spec.cost.expected_usage if found.spec.cost else None
+    shape = rates.declared(found.spec, found.cluster_identifier.lower())
+    return spends.as_money(rates.estimate(shape, usage, prices(found.spec.region or region), today), None)
 
 
 def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +31,6 @@ from penstock.aurora.proving import Prover
 from penstock.aurora.state import Desired, Observed
 from penstock.aurora.watching import Watching
 from penstock.aws.account import Account
-from penstock.cost import aurora as rates
 from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
@@ -201,16 +200,6 @@ class AuroraClusters:
             report = replace(report, fields={**report.fields, **answer.fields}, notes=(*report.notes, *notes))
         report = self._watching.add(self._key(desired), report, obj, desired, outcome.observed, now)
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
-
-    def declared_money(self, obj: Object, today: date) -> Money | None:
-        """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
-        found = parse_as(AuroraCluster, {**obj, "status": {}})
-        if isinstance(found, list) or found.spec.adopt or hibernation.problems(found.spec.hibernation):
-            return None
-        usage = found.spec.cost.expected_usage if found.spec.cost else None
-        prices = self._prices.of(found.spec.region or self._account.region)
-        estimate = rates.estimate(rates.declared(found.spec, found.cluster_identifier.lower()), usage, prices, today)
-        return spends.as_money(estimate, None)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or not costing.whole(observed):

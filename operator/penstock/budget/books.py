@@ -27,6 +27,7 @@ from penstock.engine.informer import relist
 from penstock.engine.kind import Key, Money, Object, Report
 from penstock.engine.kube import Kube, Resource, version
 from penstock.engine.plan import Plan, Step, Wait, When
+from penstock.engine.queue import WorkQueue
 from penstock.engine.store import Store
 
 NAME: Final = "CostBudget"
@@ -70,6 +71,17 @@ class Books:
         """store: the objects. wake(key, seconds): has an object looked at."""
         self._store, self._wake = store, wake
 
+    @classmethod
+    async def read(cls, kube: Kube, costed: Mapping[str, Resource], namespace: str) -> Books:
+        """What the objects of a namespace say now, for a process that watches none. Raises KubeError."""
+        books, store = cls(kube, costed), Store(WorkQueue())
+        books.attach(store, _nobody)
+        await relist(kube, store, NAME, RESOURCE, namespace)
+        if books._holds(namespace):
+            for kind, resource in costed.items():
+                await relist(kube, store, kind, resource, namespace)
+        return books
+
     # The gate
 
     async def prepare(self, key: Key, obj: Object, plan: Plan) -> None:
@@ -81,7 +93,7 @@ class Books:
             # A watch may tell of a budget after it told of an object that was made later.
             listed = await relist(self._kube, self._store, NAME, RESOURCE, namespace)
             self._listed[namespace] = max(self._listed.get(namespace, -1), listed)
-        if namespace in self._surveyed or not any(b.spec.policy is Policy.HOLD for _, b in self._within(namespace)):
+        if namespace in self._surveyed or not self._holds(namespace):
             return
         for kind, resource in self._costed.items():
             await relist(self._kube, self._store, kind, resource, namespace)
@@ -216,6 +228,9 @@ class Books:
                 sum((p.storage for _, p in others), ZERO),
             )
             yield room, any(k in self._unlooked for k, _ in others)
+
+    def _holds(self, namespace: str) -> bool:
+        return any(b.spec.policy is Policy.HOLD for _, b in self._within(namespace))
 
     def _within(self, namespace: str) -> Iterator[tuple[Key, CostBudget]]:
         for key, obj in self._objects(NAME, namespace):

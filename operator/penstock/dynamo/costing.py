@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
+from penstock.api.dynamotable import DynamoTable
+from penstock.api.parsing import parse_as
 from penstock.cost import dynamo as rates
+from penstock.cost import spend as spends
 from penstock.cost.dynamo import TableShape
 from penstock.cost.estimate import Estimate, difference
 from penstock.cost.prices import Catalogue
 from penstock.dynamo.ownership import claim, unread
 from penstock.dynamo.state import Desired, Observed
+from penstock.engine.hibernation import problems
+from penstock.engine.money import Money
 from penstock.engine.plan import Plan, Refusal
+
+
+def declared(obj: Mapping[str, Any], today: date, prices: Callable[[str], Catalogue], region: str) -> Money | None:
+    """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there.
+
+    prices: of a region. region: where what names none is created.
+    """
+    found = parse_as(DynamoTable, {**obj, "status": {}})
+    if isinstance(found, list) or found.spec.adopt or problems(found.spec.hibernation):
+        return None
+    usage = found.spec.cost.expected_usage if found.spec.cost else None
+    catalogue = prices(found.spec.region or region)
+    return spends.as_money(rates.estimate(rates.declared(found.spec), usage, catalogue, today), None)
 
 
 def estimate(desired: Desired, observed: Observed, catalogue: Catalogue, today: date) -> Estimate:

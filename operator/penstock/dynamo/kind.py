@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,6 @@ from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
-from penstock.cost import dynamo as rates
 from penstock.cost import spend as spends
 from penstock.cost.book import PriceBook
 from penstock.cost.meters import Meters
@@ -157,16 +156,6 @@ class DynamoTables:
     def report(self, obj: Object, desired: Desired, outcome: Outcome[Observed], now: datetime) -> Report:
         report = reporting.report(obj, desired, outcome, now, self._observer.next_look())
         return self._with_advice(self._with_cost(report, obj, desired, outcome, now), obj, desired, outcome)
-
-    def declared_money(self, obj: Object, today: date) -> Money | None:
-        """What an object that is not there yet costs by its manifest alone; None when it is wrong, or takes over what is there."""
-        found = parse_as(DynamoTable, {**obj, "status": {}})
-        if isinstance(found, list) or found.spec.adopt or problems(found.spec.hibernation):
-            return None
-        usage = found.spec.cost.expected_usage if found.spec.cost else None
-        prices = self._prices.of(found.spec.region or self._account.region)
-        estimate = rates.estimate(rates.declared(found.spec), usage, prices, today)
-        return spends.as_money(estimate, None)
 
     def money(self, desired: Desired, observed: Observed, now: datetime) -> Money | None:
         if desired.absent or observed.partial:
