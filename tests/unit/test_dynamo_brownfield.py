@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from dynamo_model import Aws, refuse
-from dynamo_world import Operator, manifest, settled
+from dynamo_world import ModelAccount, Operator, manifest, settled
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
+from penstock.dynamo.act import _refine
+from penstock.dynamo.memory import Memory
+from penstock.dynamo.observe import Observer
+from penstock.engine.conditions import timestamp
+from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Outcome, Report
+from penstock.engine.plan import Step
 
 READ, WRITE = "dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"
 FIXED = {"mode": "Provisioned", "read": {"units": 5}, "write": {"units": 4}}
@@ -260,3 +268,191 @@ def test_an_index_of_several_attributes_that_the_spec_does_not_name_is_left_alon
     operator.edit(manifest(globalIndexes=[other])["spec"])
     operator.converge()
     assert set(operator.table.indexes) == {"by-day", "by-region"}
+
+
+# Whose it is
+
+
+def test_a_stranger_under_the_name_of_a_table_that_is_gone_is_never_ours() -> None:
+    operator = settled({"tags": {"team": "shop"}})
+    before = operator.table.id
+    del operator.aws.tables["orders"]
+    Operator(operator.aws, manifest(), uid="another").converge()
+    operator.table.tags = {}
+    calls = len(operator.aws.writes)
+    told = report(operator)
+    ready = condition(told, "Ready")
+    assert ready[:2] == (False, "AlreadyExists")
+    assert (
+        "is not the one that this object had: that one was deleted, and somebody made another under its name "
+        in ready[2]
+    )
+    assert f"(AWS's id of it is {operator.table.id}, not {before})" in ready[2]
+    assert operator.status["tableId"] == before, "it is not ours to describe"
+    operator.delete()
+    assert operator.one_pass()[0].gone
+    assert "orders" in operator.aws.tables
+    assert len(operator.aws.writes) == calls
+
+
+def test_an_adopting_object_shows_the_stranger_before_it_takes_it_over() -> None:
+    operator = settled({})
+    operator.edit(manifest(adopt=True)["spec"])
+    operator.converge()
+    del operator.aws.tables["orders"]
+    Operator(operator.aws, manifest(), uid="another").converge()
+    operator.table.tags = {}
+    plan, _ = operator.one_pass()
+    assert plan.runnable == ()
+    assert [w.reason for w in plan.waits] == ["Updating"]
+    operator.converge()
+    assert operator.table.tags[OWNER_TAG] == operator.owner
+
+
+@pytest.mark.parametrize(
+    ("source", "seconds", "ours"),
+    [
+        ("source", 3, True),
+        ("source", -60, True),
+        ("source", 3600, False),
+        ("source", -3600, False),
+        ("other", 3, False),
+    ],
+)
+def test_a_restore_that_was_asked_for_claims_only_a_table_of_its_source_and_moment(
+    source: str, seconds: int, ours: bool
+) -> None:
+    maker = Operator(Aws(), {**manifest(pointInTimeRecovery={}), "metadata": {"name": source, "namespace": "shop"}})
+    maker.converge()
+    aws = maker.aws
+    asked = aws.clock() - timedelta(seconds=seconds)
+    aws.call(
+        "dynamodb",
+        "RestoreTableToPointInTime",
+        {"SourceTableName": source, "TargetTableName": "orders", "UseLatestRestorableTime": True},
+    )
+    operator = Operator(aws, manifest(restoreFrom={"tableName": "source"}), approves=False)
+    operator.status = {"restore": {"source": "source", "startedAt": timestamp(asked)}}
+    aws.advance(600)
+    writes = len(aws.writes)
+    told = report(operator)
+    if ours:
+        assert aws.of("TagResource")[-1]["Tags"] == [{"Key": OWNER_TAG, "Value": operator.owner}]
+        operator.converge()
+        assert operator.status["tableId"] == operator.table.id
+    else:
+        assert condition(told, "Ready")[:2] == (False, "AlreadyExists")
+        assert len(aws.writes) == writes
+        operator.delete()
+        assert operator.one_pass()[0].gone
+        assert "orders" in aws.tables
+
+
+def test_a_restore_that_aws_refused_claims_nothing_afterwards() -> None:
+    operator = Operator(Aws(), manifest(restoreFrom={"tableName": "source"}), approves=False)
+    operator.one_pass()
+    desired, observed, plan = operator.look()
+    assert desired.status.restore is not None
+    refused = replace(observed, refused=True)
+    told = operator.kind.report(operator.obj, desired, Outcome(refused, plan), operator.aws.clock())
+    assert told.fields["restore"] == {"source": "source"}
+
+
+def test_a_table_is_made_empty_instead_of_restored_only_with_consent() -> None:
+    operator = Operator(Aws(), manifest(restoreFrom={"tableName": "source"}), approves=False)
+    operator.one_pass()
+    operator.edit(manifest()["spec"])
+    told = report(operator)
+    assert operator.aws.tables == {}
+    synced = condition(told, "Ready")
+    assert synced[:2] == (False, "WaitingForConsent")
+    assert "spec.restoreFrom was removed before table orders was restored from source." in synced[2]
+    assert f"penstock.dev/approve={operator.status['plan']['hash']}" in synced[2]
+    operator.approved = operator.status["plan"]["hash"]
+    operator.converge()
+    assert "orders" in operator.aws.tables
+
+
+def test_a_final_backup_of_an_earlier_table_is_none_of_this_one() -> None:
+    backups = [{"BackupName": "n", "BackupArn": "arn:1", "BackupStatus": "AVAILABLE", "TableId": "id-other"}]
+
+    class Account(ModelAccount):
+        async def call(self, service: str, operation: str, *_: Any, **__: Any) -> dict[str, Any]:
+            return {"BackupSummaries": backups}
+
+    operator = settled({})
+    operator.delete()
+    desired = operator.desired()
+    backups[0]["BackupName"] = desired.final_backup_name
+    table = operator.observed(desired).table
+    assert table is not None
+    read = Observer(Account(operator.aws))._final_backup(desired, Memory(), table)  # type: ignore[arg-type]
+    assert asyncio.run(read) is None
+
+
+# Tags
+
+
+def crowded(count: int, spec: dict[str, Any], tags: dict[str, str] | None = None) -> Operator:
+    maker = settled({})
+    maker.table.tags = {f"t{n:02}": "x" for n in range(count)} | (tags or {})
+    return Operator(maker.aws, manifest(spec, adopt=True), uid="another", approves=False)
+
+
+def test_a_table_without_room_for_our_mark_is_not_taken_over() -> None:
+    operator = crowded(50, {"deletionProtection": True})
+    calls = len(operator.aws.writes)
+    for _ in range(3):
+        told = report(operator)
+    assert condition(told, "Ready")[:2] == (False, "LimitReached")
+    assert (
+        "Table orders has 50 tags, as many as AWS allows, so there is no room for penstock.dev/owner"
+        in condition(told, "Ready")[2]
+    )
+    assert len(operator.aws.writes) == calls
+
+
+def test_tags_of_aws_itself_take_no_room() -> None:
+    operator = crowded(49, {}, {"aws:cloudformation:stack-name": "x"})
+    operator.converge()
+    assert operator.table.tags[OWNER_TAG] == operator.owner
+
+
+def test_tags_that_do_not_fit_are_told_and_the_others_are_done() -> None:
+    operator = crowded(49, {"tags": {"team": "shop"}, "deletionProtection": True})
+    operator.converge_or_stand()
+    assert operator.table.tags[OWNER_TAG] == operator.owner
+    assert operator.table.protected
+    synced = condition(report(operator), "Synced")
+    assert synced[:2] == (False, "LimitReached")
+    assert "Tags team do not fit on table orders" in synced[2]
+    assert condition(report(operator), "Ready")[0] is True
+
+
+# Words of AWS decide what is said
+
+
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        (
+            "Subscriber limit exceeded: Provisioned throughput for a table exceeds the limit of 40000 ReadCapacityUnits",
+            '"Table-level read throughput limit"',
+        ),
+        (
+            "Subscriber limit exceeded: The maximum provisioned write throughput for the account is reached",
+            '"Account-level write throughput limit (Provisioned mode)"',
+        ),
+        (
+            "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day.",
+            "a decrease of capacity",
+        ),
+        ("Subscriber limit exceeded: Only 10 tables can be updated simultaneously", "does not allow this change now"),
+    ],
+)
+def test_a_limit_is_told_by_what_aws_says_it_is(detail: str, words: str) -> None:
+    step = Step("dynamodb", "UpdateTable", {"ProvisionedThroughput": {}}, "set provisioned units: table 5/5 to 41000/5")
+    met = Trouble(Meaning.BUSY, Reason.LIMIT_REACHED, "A limit.", code="LimitExceededException", detail=detail)
+    sentence = _refine(step, met).sentence
+    assert words in sentence
+    assert ("decrease" in sentence) == ("decrease" in detail)

@@ -253,7 +253,10 @@ def test_adoption_shows_its_plan_before_it_does_anything() -> None:
     assert "Taking over table orders" in plan.waits[0].sentence
     assert plan.steps[0].told == ("Adopted", "Took over table orders.")
     operator.one_pass()
-    assert [s.operation for s in planned(operator).runnable] == ["TagResource", "UpdateTable"]
+    (mark,) = planned(operator).runnable
+    assert [t["Key"] for t in mark.parameters["Tags"]] == [OWNER_TAG], "nothing before the mark is read back"
+    operator.aws.call(mark.service, mark.operation, mark.parameters)
+    assert [s.operation for s in planned(operator).runnable] == ["UpdateTable"]
 
 
 # Removal

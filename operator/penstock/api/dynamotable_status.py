@@ -61,12 +61,21 @@ class Managed(StatusModel):
 
 
 class Restore(StatusModel):
-    """The restore that makes this table, written before AWS is asked for it."""
+    """The restore that makes this table. `startedAt` is written before AWS is asked for it, and goes when AWS refuses."""
 
     source: str
     """A backup's ARN, or a table's name."""
-    started_at: Timestamp
+    started_at: Timestamp | None = None
     """When it was asked for."""
+
+
+class Adoption(StatusModel):
+    """The takeover that the plan shows, and that is carried out next."""
+
+    table: str
+    """AWS's id of the table."""
+    generation: int
+    """The metadata.generation that it was shown for."""
 
 
 class DynamoTableStatus(StatusModel):
@@ -110,6 +119,8 @@ class DynamoTableStatus(StatusModel):
     """What the operator may remove: indexes, tags and autoscaling that came from the spec."""
     restore: Restore | None = None
     """The restore that made this table."""
+    adoption: Adoption | None = None
+    """The takeover that is shown and still to be carried out."""
     hibernation: HibernationStatus | None = None
     """Whether the table hibernates, and until when."""
     cost: CostStatus | None = None

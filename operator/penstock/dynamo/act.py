@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
 from penstock.aws import dynamodb
 from penstock.aws.account import Account
-from penstock.aws.dynamodb import Insights
+from penstock.aws.dynamodb import Insights, Table
 from penstock.dynamo.memory import MISSING, Memory
+from penstock.dynamo.observe import read_tags
+from penstock.dynamo.ownership import others
 from penstock.dynamo.state import Desired
 from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.plan import Step
+from penstock.engine.plan import Effect, Step
 from penstock.engine.queue import Priority
 
 # Answers that say that the step's end is reached already, or that the look was stale: look again instead of failing.
@@ -29,7 +33,10 @@ _LOOK_AGAIN: dict[str, tuple[str, ...]] = {
     "DeleteScalingPolicy": ("ObjectNotFoundException",),
     "DeleteResourcePolicy": ("PolicyNotFoundException", "ResourceNotFoundException"),
 }
-_MAKES = ("CreateTable", "RestoreTableFromBackup", "RestoreTableToPointInTime")
+_RESTORES = ("RestoreTableFromBackup", "RestoreTableToPointInTime")
+_MAKES = ("CreateTable", *_RESTORES)
+# Seconds after which the tags are read again before a write.
+_TAGS_TTL = 60.0
 # AWS allows one TTL change an hour; a try every five minutes finds the end of it.
 _TTL_AGAIN = 300.0
 
@@ -40,6 +47,7 @@ class Actor:
 
     account: Account
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    _marking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def act(self, desired: Desired, memory: Memory, step: Step) -> str | None:
         """Perform the step; returns AWS's request id, or None when there was nothing to do.
@@ -47,6 +55,34 @@ class Actor:
         Raises Trouble; the step then rests as long as its meaning asks, and what it may have changed is read again.
         """
         priority = Priority.URGENT if desired.absent else Priority.NORMAL
+        # One at a time, or two objects of this process would both find a table without a mark.
+        async with self._marking if _is_mark(step) else nullcontext():
+            if not await self._ours(desired, memory, step):
+                return None
+            return await self._write(desired, memory, step, priority)
+
+    async def _ours(self, desired: Desired, memory: Memory, step: Step) -> bool:
+        """Whether the table's tags say nothing else just before the write; what was read of them may be minutes old."""
+        known = memory.get("tags")
+        table = memory.get("table")
+        if step.operation in _MAKES or not isinstance(table, Table) or known is None:
+            return True
+        age = memory.age("tags", asyncio.get_running_loop().time())
+        if age < (0.0 if _is_mark(step) else _TAGS_TTL):
+            return True
+        try:
+            tags = await read_tags(self.account, table.arn, desired.region)
+        except Trouble:
+            if step.effect is Effect.DESTROY or _is_mark(step):
+                raise
+            # The write itself meets the same trouble, or the status knows the table by its id.
+            return True
+        memory.put("tags", tags, asyncio.get_running_loop().time())
+        return not others(tags.get(OWNER_TAG, ""), desired.owner)
+
+    async def _write(self, desired: Desired, memory: Memory, step: Step, priority: Priority) -> str | None:
+        if step.operation in _RESTORES:
+            memory.refused = False
         try:
             answer = await self.account.call(
                 step.service, step.operation, step.parameters, region=desired.region, priority=priority
@@ -56,6 +92,9 @@ class Actor:
             memory.drop("table", step.facet)
             memory.must_look = True
             there = trouble.code in _LOOK_AGAIN.get(step.operation, ())
+            if step.operation in _RESTORES and trouble.meaning is not Meaning.UNAVAILABLE:
+                # Unless an earlier answer was lost: then the table may be of that restore.
+                memory.refused = memory.perhaps_made == float("-inf")
             if step.operation in _MAKES and (there or trouble.meaning is Meaning.UNAVAILABLE):
                 memory.note_made(asyncio.get_running_loop().time(), sure=there)
             if there:
@@ -68,6 +107,11 @@ class Actor:
         return str(answer.get("ResponseMetadata", {}).get("RequestId", ""))
 
 
+def _is_mark(step: Step) -> bool:
+    """Whether the step writes the owner tag."""
+    return step.operation == "TagResource" and any(t["Key"] == OWNER_TAG for t in step.parameters["Tags"])
+
+
 def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, at: datetime) -> None:
     """Remember what the answer says of the step's facet; what it does not say is read when it is next needed."""
     description = answer.get("TableDescription")
@@ -76,6 +120,9 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, a
         memory.note_state(memory.get("table"), at)
         if step.operation in _MAKES:
             memory.note_made(now)
+            memory.made_id = str(description.get("TableId") or "")
+    if _is_mark(step):
+        memory.marked = now
     match step.operation:
         case "CreateTable":
             memory.put("tags", {t["Key"]: t["Value"] for t in step.parameters.get("Tags", ())}, now)
@@ -122,15 +169,23 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float, a
 
 
 def _refine(step: Step, trouble: Trouble) -> Trouble:
-    """A better sentence where the operation tells more than the code."""
+    """A better sentence where the operation tells more than the code. Of AWS's answer only its code and its own words count."""
     text = trouble.detail.lower()
 
     if step.operation == "UpdateTimeToLive" and "multiple times" in text:
         sentence = "AWS allows one TTL change an hour; the operator tries again until the hour is over."
         return trouble.reworded(sentence, meaning=Meaning.BUSY, reason=Reason.LIMIT_REACHED, retry_after=_TTL_AGAIN)
+    quota = _quota(text) if trouble.reason == Reason.LIMIT_REACHED and step.operation in _SIZED else ""
+    if quota:
+        sentence = (
+            f"The provisioned units are over a quota of AWS ({trouble.detail}). Set fewer units, or ask for more: Service Quotas, "
+            f'Amazon DynamoDB, "{quota}". The operator tries again every five minutes.'
+        )
+        return trouble.reworded(sentence, meaning=Meaning.BUSY, retry_after=300.0)
     if step.operation == "UpdateTable" and trouble.reason == Reason.LIMIT_REACHED:
-        what = "a decrease of capacity" if "ProvisionedThroughput" in step.parameters else "this change"
-        sentence = f"AWS does not allow {what} now ({trouble.sentence}); the operator tries again every five minutes."
+        what = "a decrease of capacity" if "decrease" in text else "this change"
+        said = trouble.detail or trouble.code
+        sentence = f"AWS does not allow {what} now ({said}); the operator tries again every five minutes."
         return trouble.reworded(sentence, meaning=Meaning.BUSY, retry_after=300.0)
     if step.operation == "CreateTable" and trouble.reason == Reason.LIMIT_REACHED:
         # Hundreds of tables wait for the same places, which come free one by one; to double the pauses would leave them empty.
@@ -149,3 +204,16 @@ def _refine(step: Step, trouble: Trouble) -> Trouble:
             reason=Reason.WAITING_FOR_DEPENDENCY,
         )
     return trouble
+
+
+_SIZED = ("CreateTable", "UpdateTable")
+
+
+def _quota(text: str) -> str:
+    """The quota of provisioned throughput that AWS's words are about, by its name in Service Quotas; '' when they are about something else."""
+    if not ("throughput" in text or "capacity unit" in text) or "decrease" in text:
+        return ""
+    direction = "write" if "write" in text else "read"
+    if "account" in text:
+        return f"Account-level {direction} throughput limit (Provisioned mode)"
+    return f"Table-level {direction} throughput limit"

@@ -5,13 +5,17 @@ None of these waits for an index to backfill or for the table to leave UPDATING,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG, TAG_PREFIX
 from penstock.aws.dynamodb import PROVISIONED, ContinuousBackups, Insights, Table, TimeToLive
 from penstock.dynamo import requests, scaling
 from penstock.dynamo.state import Desired, Observed
-from penstock.engine.plan import Step, Wait
+from penstock.engine.plan import Refusal, Step, Wait
 
+# Of AWS, for one table (Quotas in Amazon DynamoDB).
+_MOST_TAGS = 50
 _CHANGING = ("ENABLING", "DISABLING")
 # Seconds between two looks at a change that has to be turned round.
 _TURN = 2.0
@@ -78,17 +82,72 @@ def _drift(desired: Desired, what: str, before: object, after: object) -> str:
     return f"{what} was {before} and is set back to {after}." if desired.settled else ""
 
 
+def mark(desired: Desired, table: Table, *, adopted: bool) -> Step:
+    """The owner tag alone: whoever else wants the table must find nothing but a mark that is not its own."""
+    told = ("Adopted", f"Took over table {table.name}.") if adopted else None
+    parameters = {"ResourceArn": table.arn, "Tags": requests.tag_list({OWNER_TAG: desired.owner})}
+    return Step(
+        "dynamodb", "TagResource", parameters, f"mark table {table.name} as this object's", facet="tags", told=told
+    )
+
+
+def no_room_for_mark(observed: Observed, table: Table) -> Refusal | None:
+    """Without the mark a table cannot be told from anybody else's."""
+    if OWNER_TAG in (observed.tags or {}) or room(observed.tags or {}) > 0:
+        return None
+    sentence = (
+        f"Table {table.name} has {_MOST_TAGS} tags, as many as AWS allows, so there is no room for {OWNER_TAG}, which marks it as this object's. "
+        f"Remove a tag: aws dynamodb untag-resource --resource-arn {table.arn} --tag-keys KEY."
+    )
+    return Refusal(Reason.LIMIT_REACHED, sentence)
+
+
+def refusals(desired: Desired, observed: Observed, table: Table) -> list[Refusal]:
+    """Tags for which AWS has no room."""
+    if observed.tags is None:
+        return []
+    missing = _new_tags(desired, observed.tags)
+    places = room(observed.tags) + len(_left_tags(desired, observed.tags))
+    if len(missing) <= places:
+        return []
+    foreign = foreign_tags(desired, observed)
+    sentence = (
+        f"Tags {', '.join(sorted(missing))} do not fit on table {table.name}: AWS allows {_MOST_TAGS}, and {len(foreign)} are of somebody else "
+        f"({', '.join(foreign[:5])}, …). Take {len(missing) - places} out of spec.tags, or remove as many from the table: "
+        f"aws dynamodb untag-resource --resource-arn {table.arn} --tag-keys KEY."
+    )
+    return [Refusal(Reason.LIMIT_REACHED, sentence)]
+
+
+def room(tags: Mapping[str, str]) -> int:
+    """How many tags more AWS takes; its own do not count."""
+    return _MOST_TAGS - sum(not key.startswith("aws:") for key in tags)
+
+
+def _new_tags(desired: Desired, tags: Mapping[str, str]) -> set[str]:
+    return set(requests.tags(desired)) - set(tags)
+
+
+def _left_tags(desired: Desired, tags: Mapping[str, str]) -> list[str]:
+    """Tags that once stood in the spec and no longer do."""
+    wanted = requests.tags(desired)
+    managed = desired.status.managed.tags if desired.status.managed else ()
+    return sorted(
+        k
+        for k in tags
+        if k in managed and k not in wanted and desired.spec.tags is not None and not k.startswith(TAG_PREFIX)
+    )
+
+
 def _tags(desired: Desired, observed: Observed, table: Table) -> list[Step]:
     if observed.tags is None:
         return []
     wanted = requests.tags(desired)
     changed = {k: v for k, v in wanted.items() if observed.tags.get(k) != v}
-    managed = desired.status.managed.tags if desired.status.managed else ()
-    removed = sorted(
-        k
-        for k in observed.tags
-        if k in managed and k not in wanted and desired.spec.tags is not None and not k.startswith(TAG_PREFIX)
-    )
+    removed = _left_tags(desired, observed.tags)
+    if len(_new_tags(desired, observed.tags)) > room(observed.tags) + len(removed):
+        # AWS takes all or none, and the mark must not be among what it does not take.
+        changed = {k: v for k, v in changed.items() if k in observed.tags or k == OWNER_TAG}
     found = []
     if changed:
         names = ", ".join(sorted(changed))
@@ -108,7 +167,10 @@ def _tags(desired: Desired, observed: Observed, table: Table) -> list[Step]:
         )
     if removed:
         parameters = {"ResourceArn": table.arn, "TagKeys": removed}
-        found.append(Step("dynamodb", "UntagResource", parameters, f"remove tags {', '.join(removed)}", facet="tags"))
+        untag = Step("dynamodb", "UntagResource", parameters, f"remove tags {', '.join(removed)}", facet="tags")
+        # Where all but the last places are taken, room must be made first.
+        full = len(_new_tags(desired, observed.tags)) > room(observed.tags)
+        found = [untag, *found] if full else [*found, untag]
     return found
 
 

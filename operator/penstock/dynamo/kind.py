@@ -105,6 +105,9 @@ class DynamoTables:
         synced = conditions.find(status, ConditionType.SYNCED)
         entry.region = table.spec.region or self._account.region
         entry.arn = table.status.table_arn or ""
+        if entry.table_name not in ("", table.table_name):
+            # Nothing was created under the name that the spec had before.
+            entry.memory = Memory()
         entry.table_name = table.table_name
         unreachable = self._tenancy.region_problems(entry.region)
         if unreachable:
@@ -134,7 +137,8 @@ class DynamoTables:
 
     def owns_nothing(self, obj: Object) -> bool:
         status = obj.get("status") or {}
-        return not status.get("tableArn") and not status.get("restore")
+        asked = (status.get("restore") or {}).get("startedAt")
+        return not status.get("tableArn") and not asked and not status.get("adoption")
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
         if look.fresh:

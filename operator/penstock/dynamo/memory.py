@@ -20,7 +20,8 @@ class Memory:
     """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists.
 
     misses: how often in a row AWS failed to tell a facet. made, perhaps_made: when AWS said that the table exists although no look has shown it yet,
-    and when the answer of its creation was lost; times of the event loop.
+    and when the answer of its creation was lost; times of the event loop. made_id: AWS's id of the table that we made. refused: AWS refused our
+    last restore. marked: when our owner tag was last written.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -29,6 +30,9 @@ class Memory:
     must_look: bool = False
     made: float = float("-inf")
     perhaps_made: float = float("-inf")
+    made_id: str = ""
+    refused: bool = False
+    marked: float = float("-inf")
     signature: tuple[Any, ...] = ()
     since: datetime | None = None
     generation: int = 0

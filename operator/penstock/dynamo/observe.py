@@ -48,6 +48,8 @@ _KMS_TTL = 300.0
 _SOURCE_TTL = 15.0
 # Seconds within which DescribeTable shows a table that was made.
 _APPEARS = 20.0
+# Seconds after which a mark is read back. Between another's look and its own mark lie milliseconds.
+_MARKING = 2.0
 # Of a facet also what AWS answers for a table that is gone; ListTagsOfResource then says AccessDeniedException.
 _PERHAPS_GONE = (Meaning.DENIED, Meaning.MISSING)
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
@@ -84,6 +86,10 @@ class Observer:
                 held=dict(memory.held),
                 since=memory.since,
             )
+        marking = now - memory.marked < _MARKING
+        if not marking and memory.marked != float("-inf"):
+            memory.drop("tags")
+            memory.marked = float("-inf")
         table: Table | None = await self._table(desired, memory, look, now)
         memory.note_state(table, self.clock())
         partial = False
@@ -120,6 +126,9 @@ class Observer:
             since=memory.since,
             held=dict(memory.held),
             partial=partial,
+            made_id=memory.made_id,
+            refused=memory.refused,
+            marking=marking,
             unread=tuple(unread),
         )
 
@@ -184,7 +193,7 @@ class Observer:
             if table.billing == PROVISIONED or (desired.status.managed and desired.status.managed.scaling):
                 found["scaling"] = lambda: self._scaling(desired, table)
             if spec.deletion_policy is DeletionPolicy.SNAPSHOT:
-                found["final_backup"] = lambda: self._final_backup(desired, memory)
+                found["final_backup"] = lambda: self._final_backup(desired, memory, table)
             return found
         if table.status in ("CREATING", "DELETING"):
             return found
@@ -247,14 +256,7 @@ class Observer:
         return dynamodb.continuous_backups(answer.get("ContinuousBackupsDescription") or {})
 
     async def _tags(self, desired: Desired, table: Table) -> dict[str, str]:
-        found: dict[str, str] = {}
-        more: dict[str, str] = {}
-        while True:
-            answer = await self._call(desired, "ListTagsOfResource", {"ResourceArn": table.arn, **more})
-            found.update({t["Key"]: t["Value"] for t in answer.get("Tags") or ()})
-            if not answer.get("NextToken"):
-                return found
-            more = {"NextToken": answer["NextToken"]}
+        return await read_tags(self.account, table.arn, desired.region)
 
     async def _policy(self, desired: Desired, table: Table) -> str:
         try:
@@ -313,7 +315,7 @@ class Observer:
                 return found
             more = {"NextToken": answer["NextToken"]}
 
-    async def _final_backup(self, desired: Desired, memory: Memory) -> Any:
+    async def _final_backup(self, desired: Desired, memory: Memory, table: Table) -> Any:
         known = memory.get("final_backup")
         if known is not MISSING and known is not None:
             answer = await self._call(desired, "DescribeBackup", {"BackupArn": known.arn}, Priority.URGENT)
@@ -322,7 +324,10 @@ class Observer:
         while True:
             answer = await self._call(desired, "ListBackups", parameters, Priority.URGENT)
             for summary in answer.get("BackupSummaries") or ():
-                if summary.get("BackupName") == desired.final_backup_name and summary.get("BackupStatus") != "DELETED":
+                named = summary.get("BackupName") == desired.final_backup_name
+                # A backup of an earlier table of this name holds other items.
+                same = summary.get("TableId") in (None, "", table.id)
+                if named and same and summary.get("BackupStatus") != "DELETED":
                     return dynamodb.backup(summary)
             last = answer.get("LastEvaluatedBackupArn")
             if not last:
@@ -418,6 +423,19 @@ _OPERATIONS = {
     "scaling": "DescribeTable",
     "final_backup": "ListBackups",
 }
+
+
+async def read_tags(account: Account, arn: str, region: str) -> dict[str, str]:
+    """All tags of a table."""
+    found: dict[str, str] = {}
+    more: dict[str, str] = {}
+    while True:
+        parameters = {"ResourceArn": arn, **more}
+        answer = await account.call("dynamodb", "ListTagsOfResource", parameters, region=region)
+        found.update({t["Key"]: t["Value"] for t in answer.get("Tags") or ()})
+        if not answer.get("NextToken"):
+            return found
+        more = {"NextToken": answer["NextToken"]}
 
 
 def _named(desired: Desired) -> dict[str, str]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
+from penstock.aws.dynamodb import Table
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.owners import earlier_self, marked, who
 from penstock.engine.plan import Refusal
@@ -14,10 +15,21 @@ from penstock.engine.tenancy import Source
 
 
 class Claim(StrEnum):
-    """Ours; to be adopted now that the spec says so; or adopted, and still to be marked."""
+    """What the object is to a table that is not another's. Only of OURS more than the mark is written."""
 
     OURS = "Ours"
+    """Marked with our owner tag, or the very table that the status names."""
     ADOPT = "Adopt"
+    """Somebody else's that the spec says to take over."""
+    RESTORED = "Restored"
+    """Most likely made by the restore that this object asked for, whose answer is not known. AWS gives it no tag."""
+    MARKED = "Marked"
+    """Marked a moment ago. AWS compares nothing when it tags, so the mark is read back: the last writer has it."""
+
+
+# How far a restored table's creation may lie before and after the moment at which the restore was asked for, in seconds: clocks differ by the
+# first, a request with its retries takes at most the second.
+_BEFORE, _AFTER = 120.0, 300.0
 
 
 def knows(desired: Desired, observed: Observed) -> bool:
@@ -29,7 +41,7 @@ def knows(desired: Desired, observed: Observed) -> bool:
     if table is None:
         return False
     if table.id:
-        return status.table_id == table.id
+        return table.id in (status.table_id, observed.made_id)
     if status.table_id or table.created_at is None or status.created_at is None:
         return False
     return status.table_arn == table.arn and int(status.created_at.timestamp()) == int(table.created_at.timestamp())
@@ -42,8 +54,13 @@ def unread(desired: Desired, observed: Observed) -> bool:
         and observed.tags is None
         and observed.partial
         and not knows(desired, observed)
-        and not _restored(desired, observed)
+        and not restored(desired, observed)
     )
+
+
+def others(theirs: str, ours: str) -> bool:
+    """Whether an owner tag is another object's; '' and one of an earlier object of the same name are not."""
+    return bool(theirs) and theirs != ours and not earlier_self(theirs, ours)
 
 
 def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
@@ -52,8 +69,8 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     assert table is not None
     owner = None if observed.tags is None else observed.tags.get(OWNER_TAG, "")
     if owner == desired.owner:
-        return Claim.OURS
-    if owner and not earlier_self(owner, desired.owner):
+        return Claim.MARKED if observed.marking and not knows(desired, observed) else Claim.OURS
+    if owner and others(owner, desired.owner):
         return Refusal(
             Reason.NOT_OWNED,
             f"Table {table.name} belongs to {who(owner)}: delete that object with deletionPolicy Retain, "
@@ -61,11 +78,19 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
         )
     if knows(desired, observed):
         return Claim.OURS
-    if _restored(desired, observed):
-        return Claim.OURS
+    if restored(desired, observed):
+        # Where an endpoint has no tags, nothing else can tell.
+        return Claim.OURS if observed.tags is None and not observed.partial else Claim.RESTORED
     if desired.spec.adopt:
         forbidden = desired.tenancy.refusal(desired.owner, taken_over(observed), "take over")
         return forbidden or Claim.ADOPT
+    if desired.status.table_id and table.id and desired.status.table_id != table.id:
+        return Refusal(
+            Reason.ALREADY_EXISTS,
+            f"Table {table.name} is not the one that this object had: that one was deleted, and somebody made another under its name "
+            f"(AWS's id of it is {table.id}, not {desired.status.table_id}). Set spec.adopt: true to take it over, "
+            "or delete this object, which leaves the table alone.",
+        )
     before = "an earlier object of this name" if owner else "somebody else"
     return Refusal(
         Reason.ALREADY_EXISTS,
@@ -112,13 +137,29 @@ def as_marked(desired: Desired, observed: Observed) -> Desired:
     return replace(desired, owner=marked(theirs, desired.owner, desired.uid))
 
 
-def _restored(desired: Desired, observed: Observed) -> bool:
-    """A restore was asked for by this object, and this table came from that source; AWS could not tag it in the same call."""
+def restored(desired: Desired, observed: Observed) -> bool:
+    """A restore was asked for by this object, and this table came from that source then; AWS could not tag it in the same call."""
     asked, table = desired.status.restore, observed.table
-    if asked is None or table is None:
+    if asked is None or asked.started_at is None or table is None or observed.refused:
         return False
     # A table that came from nowhere is somebody else's, made while the restore was refused.
     source = table.restored_from
     same = source == asked.source or source.endswith(f"/{asked.source}")
-    young = table.created_at is None or (asked.started_at - table.created_at).total_seconds() < 120
-    return same and young
+    late = 0.0 if table.created_at is None else (table.created_at - asked.started_at).total_seconds()
+    return same and -_BEFORE < late < _AFTER
+
+
+def identity(table: Table) -> str:
+    """What tells this very table from another of its name, as knows() does."""
+    return table.id or (table.created_at.isoformat() if table.created_at else "")
+
+
+def shown(desired: Desired, observed: Observed) -> bool:
+    """Whether the status shows already what taking over this table by this manifest comes to."""
+    known = desired.status.adoption
+    return (
+        known is not None
+        and observed.table is not None
+        and known.table == identity(observed.table)
+        and known.generation == desired.generation
+    )

@@ -6,6 +6,7 @@ spec did not once name; an unset field is never touched; at most one UpdateTable
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,10 +14,10 @@ from datetime import datetime
 from penstock.api.conditions import Reason
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
-from penstock.dynamo.ownership import Claim, claim, restored_from, unread
+from penstock.dynamo.ownership import Claim, claim, restored_from, shown, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.holds import rest, rests
-from penstock.engine.plan import Plan, Refusal, Step, Wait, When
+from penstock.engine.plan import Plan, Refusal, Step, Wait, When, consent_hash, consents
 
 # AWS tells no end of a transition; looking again after this share of the time that it has taken so far costs few calls and little delay.
 _SHARE, _SOONEST, _LATEST = 0.75, 1.0, 20.0
@@ -78,24 +79,47 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
             # AWS gives a restored table no tags, so the mark that it is ours must be on the object before it exists.
             intent={"restore": {"source": source.backup_arn or source.table_name, "startedAt": _stamp(now)}},
         )
+    elif desired.status.restore is not None and not desired.status.table_arn:
+        return _empty_instead(desired, observed, desired.status.restore.source, now)
     else:
         gone = (
             f"Table {desired.table_name} was gone; making it again, empty."
             if desired.settled and desired.status.table_arn
             else ""
         )
-        first = Step(
-            "dynamodb",
-            "CreateTable",
-            requests.create_table(desired),
-            f"create table {desired.table_name}{_shape(desired)}",
-            facet="table",
-            told=("Recreating", gone)
-            if gone
-            else ("Creating", f"Creating table {desired.table_name}{_shape(desired)}."),
-        )
+        first = _create(desired)
+        if gone:
+            first = replace(first, told=("Recreating", gone))
     steps = [first, *(replace(s, when=When.LATER) for s in facets.after_creation(desired))]
     return rest(steps, observed.held, now)
+
+
+def _create(desired: Desired) -> Step:
+    return Step(
+        "dynamodb",
+        "CreateTable",
+        requests.create_table(desired),
+        f"create table {desired.table_name}{_shape(desired)}",
+        facet="table",
+        told=("Creating", f"Creating table {desired.table_name}{_shape(desired)}."),
+    )
+
+
+def _empty_instead(desired: Desired, observed: Observed, source: str, now: datetime) -> Plan:
+    """The spec no longer names what the table was to be restored from, before it was: an application may take the empty one for its data."""
+    create = replace(
+        _create(desired),
+        subject=json.dumps(["empty instead of restored", desired.table_name, source]),
+    )
+    later = [replace(s, when=When.LATER) for s in facets.after_creation(desired)]
+    if consents(desired.approved, [create.approval]):
+        return rest([create, *later], observed.held, now)
+    sentence = (
+        f"spec.restoreFrom was removed before table {desired.table_name} was restored from {source}. To create it empty needs consent: "
+        f"kubectl annotate dynamotable {desired.name} penstock.dev/approve={consent_hash([create.approval])} --overwrite"
+    )
+    waits = (Wait(Reason.WAITING_FOR_CONSENT, sentence),)
+    return Plan((replace(create, when=When.AFTER_CONSENT), *later), waits)
 
 
 def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim, now: datetime) -> Plan:
@@ -111,13 +135,44 @@ def _present(desired: Desired, observed: Observed, table: Table, claimed: Claim,
         return Plan(tuple(replace(s, when=When.LATER) for s in later), tuple(waits), tuple(refusals))
     updates = changes.updates(desired, observed, table)
     steps = [*facets.steps(desired, observed, table), *updates.steps]
-    if claimed is Claim.ADOPT:
-        # Adoption shows its plan on the object first; the mark on the table comes with the next pass, and only then changes.
-        waits.append(Wait(Reason.UPDATING, f"Taking over table {table.name}: this plan is carried out next.", 3.0))
-        return Plan(tuple(replace(s, when=When.LATER) for s in steps), tuple(waits), (*refusals, *updates.refusals))
+    refusals += facets.refusals(desired, observed, table)
+    # Where an endpoint has no tags, the status alone tells whose the table is.
+    if claimed is not Claim.OURS and not (observed.tags is None and shown(desired, observed)):
+        return _claiming(desired, observed, table, claimed, steps, waits, (*refusals, *updates.refusals), now)
     waits += updates.waits
     refusals += updates.refusals
     return rest(_one_update(_unheld_first(steps, observed, now), table), observed.held, now, waits, refusals)
+
+
+def _claiming(
+    desired: Desired,
+    observed: Observed,
+    table: Table,
+    claimed: Claim,
+    steps: list[Step],
+    waits: list[Wait],
+    refusals: tuple[Refusal, ...],
+    now: datetime,
+) -> Plan:
+    """Nothing but the mark is written before it is known that the table is this object's and nobody else's.
+
+    A takeover is shown on the object first, is then marked, and is carried out once the mark has been read back.
+    """
+    full = facets.no_room_for_mark(observed, table)
+    if full is not None:
+        return Plan(refusals=(full,))
+    if claimed is Claim.MARKED:
+        sentence = (
+            f"Table {table.name} was marked as this object's; the mark is read back before anything else is done."
+        )
+        waits.append(Wait(Reason.UPDATING, sentence, 2.0))
+    elif claimed is Claim.ADOPT and not shown(desired, observed):
+        waits.append(Wait(Reason.UPDATING, f"Taking over table {table.name}: this plan is carried out next.", 3.0))
+    else:
+        mark = facets.mark(desired, table, adopted=claimed is Claim.ADOPT)
+        others = [replace(s, when=When.LATER) for s in steps if s.facet != "tags"]
+        return rest([mark, *others], observed.held, now, waits, refusals)
+    return Plan(tuple(replace(s, when=When.LATER) for s in steps), tuple(waits), refusals)
 
 
 def _unheld_first(steps: list[Step], observed: Observed, now: datetime) -> list[Step]:

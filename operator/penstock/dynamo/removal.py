@@ -5,7 +5,7 @@ from __future__ import annotations
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
 from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
-from penstock.dynamo import scaling
+from penstock.dynamo import facets, scaling
 from penstock.dynamo.ownership import Claim, claim
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait
@@ -16,7 +16,17 @@ def plan(desired: Desired, observed: Observed, poll: float) -> Plan:
     table = observed.table
     if table is None:
         return Plan(gone=True)
-    if claim(desired, observed) is not Claim.OURS:
+    claimed = claim(desired, observed)
+    if claimed is Claim.MARKED:
+        sentence = f"Table {table.name} was marked a moment ago; the mark is read back before the table goes."
+        return Plan(waits=(Wait(Reason.DELETING, sentence, 2.0),))
+    if claimed is Claim.RESTORED and observed.tags is not None and table.status != "DELETING":
+        # It may be our own restore, which must not stay behind, or another's, which must not go: the mark tells.
+        if table.status in ("CREATING", "UPDATING"):
+            sentence = f"Deletion waits: AWS is still restoring table {table.name}."
+            return Plan(waits=(Wait(Reason.DELETING, sentence, poll),))
+        return Plan((facets.mark(desired, table, adopted=False),))
+    if claimed not in (Claim.OURS, Claim.RESTORED):
         return Plan(gone=True, notes=(f"table {table.name} was never ours and stays",))
     policy = desired.spec.deletion_policy
     if policy is DeletionPolicy.RETAIN:
@@ -72,7 +82,7 @@ def _retain(desired: Desired, observed: Observed, arn: str) -> Plan:
     """The table stays as it is; only our mark goes, so that somebody else may adopt it."""
     if observed.tags is not None and observed.tags.get(OWNER_TAG) == desired.owner:
         steps = []
-        if ADOPTABLE_BY not in observed.tags:
+        if ADOPTABLE_BY not in observed.tags and facets.room(observed.tags) > 0:
             # An object of the same namespace may take it over again.
             steps.append(
                 Step(

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.conditions import ConditionType, Reason
-from penstock.api.meta import Mode
 from penstock.aws.dynamodb import ON_DEMAND, Table
 from penstock.dynamo import changes, facets, hibernation, scaling
 from penstock.dynamo import plan as planning
-from penstock.dynamo.ownership import Claim, claim, unread
+from penstock.dynamo.ownership import Claim, claim, identity, shown, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
@@ -25,6 +24,8 @@ from penstock.engine.reporting import first, notes, reconciling, stalled, todo
 RESTORABLE_EVERY = timedelta(hours=6)
 _LATE = timedelta(minutes=15)
 # A repeated read of these costs a write when they move; AWS itself counts them about every six hours.
+# Fields of the status by which a table is this object's. A takeover that is only shown must not leave them, since it may be called off.
+_CLAIMS = ("tableArn", "tableId", "createdAt", "managed")
 _SERVING = ("ACTIVE", "UPDATING")
 _OF_INDEXES = (Reason.INVALID, Reason.BACKFILLING, Reason.WAITING_FOR_CONSENT)
 _STATES = {"INACCESSIBLE_ENCRYPTION_CREDENTIALS": "InaccessibleEncryptionCredentials"}
@@ -77,8 +78,7 @@ def _objectives(desired: Desired) -> tuple[Condition, ...]:
 def _ours(desired: Desired, observed: Observed) -> bool:
     if unread(desired, observed):
         return observed.table is not None and observed.table.arn == desired.status.table_arn
-    found = claim(desired, observed)
-    return not isinstance(found, Refusal) and found in (Claim.OURS, Claim.ADOPT)
+    return not isinstance(claim(desired, observed), Refusal)
 
 
 def _ready(
@@ -119,7 +119,8 @@ def _ready(
         return Condition(kind, False, mismatch.reason, mismatch.sentence)
     missing = changes.unserved(desired, table)
     coming = bool(plan.runnable) and trouble is None
-    if not was_ready and (missing or coming or claim(desired, observed) is Claim.ADOPT):
+    claimed = _settled(desired, observed)
+    if not claimed or (not was_ready and (missing or coming)):
         reason, sentence = (
             _of_index(missing, plan)
             or first(plan, trouble)
@@ -130,6 +131,14 @@ def _ready(
         )
         return Condition(kind, False, reason, sentence)
     return Condition(kind, True, Reason.AVAILABLE, _serves(desired))
+
+
+def _settled(desired: Desired, observed: Observed) -> bool:
+    """Whether the table is this object's beyond doubt; where an endpoint has no tags, from when its takeover was shown."""
+    if unread(desired, observed):
+        return True
+    adopts = observed.tags is None and shown(desired, observed)
+    return claim(desired, observed) is Claim.OURS or adopts
 
 
 def _of_index(missing: list[str], plan: Plan) -> tuple[str, str] | None:
@@ -246,7 +255,12 @@ def _fields(
     kept = {k: v for k, v in status.items() if k not in ("conditions", "observedGeneration", "plan")}
     table = observed.table if observed is not None else None
     found: dict[str, Any] = kept
-    if observed is not None and table is not None:
+    if observed is not None and table is not None and not _settled(desired, observed):
+        if claim(desired, observed) is Claim.ADOPT:
+            shown_now = _table_fields(desired, status, observed, table, now)
+            found = {**kept, **{k: v for k, v in shown_now.items() if k not in _CLAIMS}}
+            found["adoption"] = {"table": identity(table), "generation": desired.generation}
+    elif observed is not None and table is not None:
         found = _table_fields(desired, status, observed, table, now)
         for name in ("lastReconcileAt", "restore", "finalBackup"):
             if name in kept:
@@ -258,6 +272,7 @@ def _fields(
                 "name": backup.name,
                 **({"createdAt": timestamp(backup.created_at)} if backup.created_at else {}),
             }
+    found = _with_restore(desired, observed, found)
     resting = hibernation.rest(desired, now)
     if resting is not None:
         found = {**found, "hibernation": resting.as_status()}
@@ -270,19 +285,27 @@ def _fields(
     return {**found, "plan": told} if told is not None else found
 
 
+def _with_restore(desired: Desired, observed: Observed | None, found: dict[str, Any]) -> dict[str, Any]:
+    """What the table is to be restored from, from when it was first said; not since when, once AWS refused."""
+    known = found.get("restore") or {}
+    if observed is not None and observed.refused:
+        known = {k: v for k, v in known.items() if k != "startedAt"}
+    wanted = desired.spec.restore_from
+    if wanted is not None and not found.get("tableArn") and "startedAt" not in known:
+        known = {"source": wanted.backup_arn or wanted.table_name}
+    return {**found, "restore": known} if known else found
+
+
 def _table_fields(
     desired: Desired, status: Mapping[str, Any], observed: Observed, table: Table, now: datetime
 ) -> dict[str, Any]:
     managed = _managed(desired, observed, table)
-    # These are a claim: a takeover that is only planned must leave none, since it may be called off.
-    mine = desired.mode == Mode.RECONCILE or (not unread(desired, observed) and claim(desired, observed) is Claim.OURS)
-    created = timestamp(table.created_at) if table.created_at else None
     named: dict[str, Any] = {
         "tableName": table.name,
         "tableArn": table.arn,
-        "tableId": table.id if mine else status.get("tableId"),
+        "tableId": table.id,
         "tableStatus": _STATES.get(table.status, table.status.capitalize()),
-        "createdAt": created if mine else status.get("createdAt"),
+        "createdAt": timestamp(table.created_at) if table.created_at else None,
         "mode": "OnDemand" if table.billing == ON_DEMAND else "Provisioned",
         "itemCount": table.items,
         "sizeBytes": table.size,

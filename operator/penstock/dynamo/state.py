@@ -58,6 +58,8 @@ class Observed:
     assumed: the table was not looked for, because nothing says that it could exist; CreateTable itself tells if it does. since: when the table or
     one of its indexes last changed its state, as this process saw it.
     source: what is to be restored from, before the restore.
+    made_id: AWS's id of the table that it answered our own creation or restore with. refused: AWS refused our last restore, so whatever has the
+    name is not of it. marking: our owner tag was written so recently that another's may have replaced it unseen.
     held: refused steps by id. partial: some facet that the plan needs is still to be read. unread: reason and sentence of each that may not be.
     """
 
@@ -76,4 +78,7 @@ class Observed:
     since: datetime | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     partial: bool = False
+    made_id: str = ""
+    refused: bool = False
+    marking: bool = False
     unread: tuple[tuple[str, str], ...] = ()

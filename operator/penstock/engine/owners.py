@@ -9,6 +9,10 @@ from typing import Any
 from penstock.api.meta import OWNER_TAG
 
 
+# Characters that AWS allows in the value of a tag.
+_LONGEST = 256
+
+
 def owner(cluster: str, kind: str, obj: Mapping[str, Any]) -> str:
     """The value of the owner tag, at most 256 characters as AWS allows for a tag.
 
@@ -17,12 +21,15 @@ def owner(cluster: str, kind: str, obj: Mapping[str, Any]) -> str:
     metadata = obj["metadata"]
     uid = metadata["uid"]
     head = f"{cluster}/{metadata['namespace']}/{kind}/{metadata['name']}"
-    return f"{head[: 255 - len(uid)]}/{uid}"
+    return f"{head[: _LONGEST - 1 - len(uid)]}/{uid}"
 
 
 def earlier_self(theirs: str, ours: str) -> bool:
-    """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again."""
-    return theirs.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
+    """The same cluster, namespace, kind and name with another uid: an object that was deleted and made again.
+
+    Of names that were cut to fit it cannot be said; they may be two objects that live side by side.
+    """
+    return len(ours) < _LONGEST and theirs.rsplit("/", 1)[0] == ours.rsplit("/", 1)[0]
 
 
 def namespace_mark(owner: str) -> str:
