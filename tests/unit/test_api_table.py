@@ -15,6 +15,7 @@ from penstock.api.conditions import Condition, ConditionStatus, ConditionType, R
 from penstock.api.dynamotable import DynamoTable, DynamoTableSpec, Stream, TimeToLive, validate_table
 from penstock.api.dynamotable_status import DynamoTableStatus
 from penstock.api.meta import Mode, ObjectMeta
+from penstock.api.model import refused_changes
 from penstock.api.parsing import parse
 
 WHOLE: dict[str, Any] = {
@@ -236,3 +237,23 @@ def test_the_table_of_wrong_manifests_is_as_long_as_it_says() -> None:
     assert len(cases("create")) + len(cases("update")) >= 90
     names = [case.name for case in cases("create") + cases("update")]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("status", [{}, {"conditions": [], "tableName": "orders"}])
+def test_until_the_table_exists_what_aws_settles_can_be_edited(status: dict[str, Any]) -> None:
+    key = {"partition": {"name": "id", "type": "String"}}
+
+    def manifest(**spec: Any) -> dict[str, Any]:
+        return {"kind": "DynamoTable", "metadata": {"name": "orders"}, "spec": {"key": key, **spec}, "status": status}
+
+    def changed(new: dict[str, Any], old: dict[str, Any]) -> list[Any]:
+        models = [DynamoTable.model_validate(one) for one in (new, old)]
+        return list(refused_changes(*models))
+
+    local = {"name": "by-day", "sort": {"name": "day", "type": "String"}, "projection": {"type": "All"}}
+    sorted_key = {**key, "sort": {"name": "at", "type": "String"}}
+    refused = {"tableName": "taken", "region": "eu-west-9", "restoreFrom": {"tableName": "typo"}}
+    edited = {"tableName": "free", "region": "eu-west-1", "restoreFrom": {"tableName": "source"}}
+    settled = {"key": sorted_key, "localIndexes": [local]}
+    for before, after in ((refused, edited), (refused, {}), ({}, edited), ({}, settled), (settled, {})):
+        assert changed(manifest(**after), manifest(**before)) == []

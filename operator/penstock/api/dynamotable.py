@@ -338,10 +338,10 @@ class DynamoTableSpec(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = dynamotable_rules.SPEC
 
     region: Annotated[StrictStr, Field(max_length=32), REGION] | None = None
-    """The AWS region; the operator's own when absent. Immutable."""
+    """The AWS region; the operator's own when absent. Immutable once the table exists."""
     table_name: ResourceName | None = None
     """The table's name in AWS, 3 to 255 characters of a-z, A-Z, 0-9, '_', '-' and '.'; metadata.name when absent.
-    Immutable."""
+    Immutable once the table exists."""
     adopt: StrictBool = False
     """Take over an existing table of that name. Without it, a table that is not ours is never touched."""
     deletion_policy: DeletionPolicy = DeletionPolicy.SNAPSHOT
@@ -350,14 +350,14 @@ class DynamoTableSpec(ApiModel):
     deletion_protection: StrictBool | None = None
     """AWS refuses to delete the table while true."""
     key: TableKey
-    """The primary key. Immutable."""
+    """The primary key. Immutable once the table exists."""
     capacity: Capacity | None = None
     """Capacity mode and throughput. Absent: the table is made on demand, and its capacity is yours afterwards."""
     global_indexes: Annotated[tuple[GlobalIndex, ...], Field(max_length=20)] | None = None
     """Global secondary indexes, at most 20, added and removed one at a time. Absent: left alone. An index that is taken
     out of the spec is deleted; one that somebody else made stays."""
     local_indexes: Annotated[tuple[LocalIndex, ...], Field(max_length=5)] | None = None
-    """Local secondary indexes, at most 5. Immutable."""
+    """Local secondary indexes, at most 5. Immutable once the table exists."""
     ttl: TimeToLive | None = None
     """Expiry of items."""
     stream: Stream | None = None
@@ -378,7 +378,8 @@ class DynamoTableSpec(ApiModel):
     """AWS tags, at most 48 (of AWS's 50, two are Penstock's). Absent: left alone. A tag that is taken out of the spec goes;
     one that somebody else put on the table stays."""
     restore_from: RestoreFrom | None = None
-    """Make the table from a backup or from another table's past. May be removed afterwards, never added or changed."""
+    """Make the table from a backup or from another table's past. Once the table exists it may be removed, never added or
+    changed. Removed before that, the table is made empty only with consent."""
     objectives: Objectives | None = None
     """What the table must achieve."""
     cost: Cost | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from penstock.api.forms import kms_key
-from penstock.api.model import Rule, Says, between, matching
+from penstock.api.model import Rule, Says, between, matching, of_spec, once_created
 
 NAME = matching(
     r"[a-zA-Z0-9_.-]{3,255}",
@@ -196,13 +196,8 @@ def _same_locals(new: Any, old: Any) -> bool:
     return {i.name: i for i in new.local_indexes or ()} == {i.name: i for i in old.local_indexes or ()}
 
 
-SPEC = (
-    Rule(
-        "needs capacity: only units and caps that are managed can go down and come back; say its mode",
-        cel="!has(self.hibernation) || has(self.capacity)",
-        holds=lambda s: s.hibernation is None or s.capacity is not None,
-        at="hibernation",
-    ),
+# AWS settles these when it makes the table. Before that, the value may be the very one that AWS refuses.
+_SETTLED = (
     Rule(
         "must be unchanged: the region of a table is for ever; make another DynamoTable in the other region",
         cel="has(self.region) == has(oldSelf.region) && (!has(self.region) || self.region == oldSelf.region)",
@@ -229,6 +224,15 @@ SPEC = (
         cel="!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)",
         keeps=lambda new, old: new.restore_from is None or new.restore_from == old.restore_from,
         at="restoreFrom",
+    ),
+)
+
+SPEC = (
+    Rule(
+        "needs capacity: only units and caps that are managed can go down and come back; say its mode",
+        cel="!has(self.hibernation) || has(self.capacity)",
+        holds=lambda s: s.hibernation is None or s.capacity is not None,
+        at="hibernation",
     ),
     Rule(
         "must not give one attribute two types: it has the same type in the table's key and in every index",
@@ -312,18 +316,20 @@ SPEC = (
 )
 
 
+_NAME = Rule(
+    "must be unchanged: the name of a table is for ever; make another DynamoTable",
+    cel="(has(self.spec.tableName) ? self.spec.tableName : self.metadata.name)"
+    " == (has(oldSelf.spec.tableName) ? oldSelf.spec.tableName : oldSelf.metadata.name)",
+    keeps=lambda new, old: new.table_name == old.table_name,
+    at="spec.tableName",
+)
+
 TABLE = (
+    *once_created("tableArn", _NAME, *map(of_spec, _SETTLED)),
     Rule(
         "is too short to be the table's name: DynamoDB needs at least 3 characters; set spec.tableName",
         cel="has(self.spec.tableName) || size(self.metadata.name) >= 3",
         holds=lambda t: t.spec.table_name is not None or len(t.metadata.name) >= 3,
         at="metadata.name",
-    ),
-    Rule(
-        "must be unchanged: the name of a table is for ever; make another DynamoTable",
-        cel="(has(self.spec.tableName) ? self.spec.tableName : self.metadata.name)"
-        " == (has(oldSelf.spec.tableName) ? oldSelf.spec.tableName : oldSelf.metadata.name)",
-        keeps=lambda new, old: new.table_name == old.table_name,
-        at="spec.tableName",
     ),
 )

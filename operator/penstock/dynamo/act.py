@@ -15,9 +15,9 @@ from penstock.api.meta import OWNER_TAG
 from penstock.aws import dynamodb
 from penstock.aws.account import Account
 from penstock.aws.dynamodb import Insights, Table
+from penstock.dynamo import ownership
 from penstock.dynamo.memory import MISSING, Memory
 from penstock.dynamo.observe import read_tags
-from penstock.dynamo.ownership import others
 from penstock.dynamo.state import Desired
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.plan import Effect, Step
@@ -78,11 +78,13 @@ class Actor:
             # The write itself meets the same trouble, or the status knows the table by its id.
             return True
         memory.put("tags", tags, asyncio.get_running_loop().time())
-        return not others(tags.get(OWNER_TAG, ""), desired.owner)
+        return not ownership.others(tags.get(OWNER_TAG, ""), desired.owner)
 
     async def _write(self, desired: Desired, memory: Memory, step: Step, priority: Priority) -> str | None:
         if step.operation in _RESTORES:
             memory.refused = False
+        if step.operation in _MAKES:
+            memory.made_name = ownership.place(desired.region, desired.table_name)
         try:
             answer = await self.account.call(
                 step.service, step.operation, step.parameters, region=desired.region, priority=priority
@@ -95,6 +97,8 @@ class Actor:
             if step.operation in _RESTORES and trouble.meaning is not Meaning.UNAVAILABLE:
                 # Unless an earlier answer was lost: then the table may be of that restore.
                 memory.refused = memory.perhaps_made == float("-inf")
+            if step.operation in _MAKES and trouble.meaning is not Meaning.UNAVAILABLE and not memory.made_id:
+                memory.made_name = ""
             if step.operation in _MAKES and (there or trouble.meaning is Meaning.UNAVAILABLE):
                 memory.note_made(asyncio.get_running_loop().time(), sure=there)
             if there:

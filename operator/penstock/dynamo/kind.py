@@ -18,6 +18,7 @@ from penstock.api import meta
 from penstock.api.conditions import ConditionType
 from penstock.api.dynamotable import DynamoTable
 from penstock.api.dynamotable_status import DynamoTableStatus
+from penstock.api.model import Problem
 from penstock.api.parsing import parse_as
 from penstock.aws.account import Account
 from penstock.cost import spend as spends
@@ -103,11 +104,18 @@ class DynamoTables:
         entry.cost = status.get("cost") or {}
         table = entry.parsed.with_status(parse_status(status))
         synced = conditions.find(status, ConditionType.SYNCED)
+        where = ownership.place(table.spec.region or self._account.region, table.table_name)
+        if entry.memory.made_name not in ("", where) and not table.status.table_arn:
+            # The edit came between the request and the status that names the table.
+            sentence = (
+                f"table {entry.memory.made_name} was made for this object already; write its name and region back"
+            )
+            raise Invalid([Problem("spec.tableName", sentence)])
+        if ownership.place(entry.region, entry.table_name) != where and not entry.memory.made_name:
+            # Nothing is there of what the spec named before.
+            entry.memory = Memory()
         entry.region = table.spec.region or self._account.region
         entry.arn = table.status.table_arn or ""
-        if entry.table_name not in ("", table.table_name):
-            # Nothing was created under the name that the spec had before.
-            entry.memory = Memory()
         entry.table_name = table.table_name
         unreachable = self._tenancy.region_problems(entry.region)
         if unreachable:
@@ -138,7 +146,8 @@ class DynamoTables:
     def owns_nothing(self, obj: Object) -> bool:
         status = obj.get("status") or {}
         asked = (status.get("restore") or {}).get("startedAt")
-        return not status.get("tableArn") and not asked and not status.get("adoption")
+        made = self._entry(obj).memory.made_name
+        return not status.get("tableArn") and not asked and not status.get("adoption") and not made
 
     async def observe(self, desired: Desired, look: Look) -> Observed:
         if look.fresh:

@@ -20,8 +20,8 @@ class Memory:
     """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists.
 
     misses: how often in a row AWS failed to tell a facet. made, perhaps_made: when AWS said that the table exists although no look has shown it yet,
-    and when the answer of its creation was lost; times of the event loop. made_id: AWS's id of the table that we made. refused: AWS refused our
-    last restore. marked: when our owner tag was last written.
+    and when the answer of its creation was lost; times of the event loop. made_id: AWS's id of the table that we made. made_name: name and region
+    of the table that we made or may have made. refused: AWS refused our last restore. marked: when our owner tag was last written.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -31,6 +31,7 @@ class Memory:
     made: float = float("-inf")
     perhaps_made: float = float("-inf")
     made_id: str = ""
+    made_name: str = ""
     refused: bool = False
     marked: float = float("-inf")
     signature: tuple[Any, ...] = ()

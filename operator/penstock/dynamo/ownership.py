@@ -149,6 +149,11 @@ def restored(desired: Desired, observed: Observed) -> bool:
     return same and -_BEFORE < late < _AFTER
 
 
+def place(region: str, table: str) -> str:
+    """Where a table is, for people."""
+    return f"{table} in {region}"
+
+
 def identity(table: Table) -> str:
     """What tells this very table from another of its name, as knows() does."""
     return table.id or (table.created_at.isoformat() if table.created_at else "")

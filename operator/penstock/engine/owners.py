@@ -8,7 +8,6 @@ from typing import Any
 
 from penstock.api.meta import OWNER_TAG
 
-
 # Characters that AWS allows in the value of a tag.
 _LONGEST = 256
 
