@@ -50,6 +50,8 @@ _SOURCE_TTL = 15.0
 _APPEARS = 20.0
 # Seconds after which a mark is read back. Between another's look and its own mark lie milliseconds.
 _MARKING = 2.0
+# Seconds after which the tags of a table that is not ours are read again: its owner may let go of it, or somebody allow its takeover.
+_UNOWNED_TTL = 50.0
 # Of a facet also what AWS answers for a table that is gone; ListTagsOfResource then says AccessDeniedException.
 _PERHAPS_GONE = (Meaning.DENIED, Meaning.MISSING)
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
@@ -224,12 +226,12 @@ class Observer:
         in_transition = facet == "final_backup" or (
             facet in ("ttl", "insights") and _changing(memory.get(facet)) and age > 1.0
         )
-        # Tags are refreshed for all tables at once; the others each on their own cycle.
-        limit = float("inf") if facet == "tags" else self.cycles.facets
-        if age < limit and not (in_transition and age > _SAME_PASS):
-            return True
         # Whose table it is decides everything, so that is waited for; the rest may come later.
         decisive = facet == "tags" and not ownership.knows(desired, Observed(table=_known(memory, "table")))
+        # Tags are refreshed for all tables that are ours at once; the others each on their own cycle.
+        limit = self.cycles.facets if facet != "tags" else _UNOWNED_TTL if decisive else float("inf")
+        if age < limit and not (in_transition and age > _SAME_PASS):
+            return True
         if (
             not decisive
             and look.priority is Priority.BACKGROUND
