@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -130,6 +131,11 @@ class DeclaredCluster(Declared):
 
     def instance(self, ordinal: int) -> str:
         return f"{self.cluster}-{ordinal}"
+
+    @property
+    def own_group(self) -> str:
+        """The name of its subnet group, and the beginning of those of its parameter groups."""
+        return f"penstock-{self.cluster}-{hashlib.sha256(self.uid.encode()).hexdigest()[:8]}"
 
     @property
     def rds(self) -> Any:

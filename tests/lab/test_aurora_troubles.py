@@ -182,7 +182,7 @@ def test_a_new_cluster_is_planned_shown_and_only_then_made(lab: Lab, namespace: 
     cluster = DeclaredCluster(lab, namespace, spec, annotations={"penstock.dev/mode": "Plan"})
     told = cluster.wait("Synced", "False", reason="Planned")
     assert told["message"] == "6 steps planned and not run: the annotation penstock.dev/mode says Plan."
-    name = f"penstock-{cluster.cluster}"
+    name = cluster.own_group
     assert cluster.steps == [
         f"make subnet group {name}",
         f"make cluster parameter group {name}-aurora-postgresql15",

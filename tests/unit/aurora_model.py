@@ -90,6 +90,7 @@ class Refused(Exception):
 class World:
     """One cluster and what stands around it. ends: ticks until a transition ends, by "cluster" or the instance. password: whose the master's is.
 
+    elsewhere: the cluster where somebody gave it another name.
     changing: the class that an instance gets when its change ends. heir: who becomes the writer.
     """
 
@@ -103,6 +104,7 @@ class World:
     ends: Mapping[str, int] = field(default_factory=dict)
     heir: str = ""
     serial: int = 0
+    elsewhere: Cluster | None = None
 
     @property
     def quiet(self) -> bool:
@@ -367,7 +369,9 @@ def _delete(world: World, p: Mapping[str, Any]) -> World:
     if final:
         if final in snapshots:
             raise Refused("DBClusterSnapshotAlreadyExistsFault")
-        snapshots[final] = Snapshot(final, cluster.identifier, f"{ARN}:snapshot:{final}", "available", "manual")
+        arn = f"{ARN}:cluster-snapshot:{final}"
+        taken = Snapshot(final, cluster.identifier, arn, "available", "manual", cluster_resource_id=cluster.resource_id)
+        snapshots[final] = taken
     gone = replace(_cluster(world, replace(cluster, status="deleting"), DELETING), snapshots=snapshots)
     # A scalable target outlives its cluster.
     return gone
@@ -467,7 +471,8 @@ def _groups(level: str) -> dict[str, Callable[[World, Mapping[str, Any]], World]
     def create(world: World, p: Mapping[str, Any]) -> World:
         if (level, p[key]) in world.groups:
             raise Refused("DBParameterGroupAlreadyExists")
-        made = Group(ParameterGroup(p[key], p["DBParameterGroupFamily"]))
+        arn = f"{ARN}:{'cluster-pg' if level == 'cluster' else 'pg'}:{p[key]}"
+        made = Group(ParameterGroup(p[key], p["DBParameterGroupFamily"], arn, tags=tags(p)))
         return replace(world, groups={**world.groups, (level, p[key]): made})
 
     def change(world: World, p: Mapping[str, Any], *, reset: bool = False) -> World:
@@ -520,10 +525,24 @@ def _pending(world: World, level: str, name: str) -> World:
     return replace(world, instances=told)
 
 
-def _subnets(world: World, p: Mapping[str, Any]) -> World:
-    found = tuple(Subnet(s, ZONES[s], "Active") for s in sorted(p["SubnetIds"]))
-    made = SubnetGroup(p["DBSubnetGroupName"], subnets=found)
-    return replace(world, subnet_groups={**world.subnet_groups, made.name: made})
+def _create_subnets(world: World, p: Mapping[str, Any]) -> World:
+    name = p["DBSubnetGroupName"]
+    if name in world.subnet_groups:
+        raise Refused("DBSubnetGroupAlreadyExists")
+    made = SubnetGroup(name, f"{ARN}:subgrp:{name}", subnets=_subnets(p), tags=tags(p))
+    return replace(world, subnet_groups={**world.subnet_groups, name: made})
+
+
+def _modify_subnets(world: World, p: Mapping[str, Any]) -> World:
+    name = p["DBSubnetGroupName"]
+    if name not in world.subnet_groups:
+        raise Refused("DBSubnetGroupNotFoundFault", name)
+    changed = replace(world.subnet_groups[name], subnets=_subnets(p))
+    return replace(world, subnet_groups={**world.subnet_groups, name: changed})
+
+
+def _subnets(p: Mapping[str, Any]) -> tuple[Subnet, ...]:
+    return tuple(Subnet(s, ZONES[s], "Active") for s in sorted(p["SubnetIds"]))
 
 
 def _delete_subnets(world: World, p: Mapping[str, Any]) -> World:
@@ -539,8 +558,18 @@ def _tag(world: World, p: Mapping[str, Any]) -> World:
     def tagged(have: Mapping[str, str]) -> dict[str, str]:
         return {k: v for k, v in {**have, **tags(p)}.items() if k not in gone}
 
+    if world.elsewhere is not None and world.elsewhere.arn == p["ResourceName"]:
+        return replace(world, elsewhere=replace(world.elsewhere, tags=tagged(world.elsewhere.tags)))
     if world.cluster is not None and world.cluster.arn == p["ResourceName"]:
         return replace(world, cluster=replace(world.cluster, tags=tagged(world.cluster.tags)))
+    for key, group in world.groups.items():
+        if group.group is not None and group.group.arn == p["ResourceName"]:
+            tagged_group = replace(group, group=replace(group.group, tags=tagged(group.group.tags)))
+            return replace(world, groups={**world.groups, key: tagged_group})
+    for name, subnets in world.subnet_groups.items():
+        if subnets.arn == p["ResourceName"]:
+            tagged_subnets = replace(subnets, tags=tagged(subnets.tags))
+            return replace(world, subnet_groups={**world.subnet_groups, name: tagged_subnets})
     found = next(i for i in world.instances.values() if i.arn == p["ResourceName"])
     return _instance(world, replace(found, tags=tagged(found.tags)))
 
@@ -597,8 +626,8 @@ _OPERATIONS: dict[str, Callable[[World, Mapping[str, Any]], World]] = {
     "DeleteDBInstance": _delete_instance,
     **_groups("cluster"),
     **_groups("instance"),
-    "CreateDBSubnetGroup": _subnets,
-    "ModifyDBSubnetGroup": _subnets,
+    "CreateDBSubnetGroup": _create_subnets,
+    "ModifyDBSubnetGroup": _modify_subnets,
     "DeleteDBSubnetGroup": _delete_subnets,
     "AddTagsToResource": _tag,
     "RemoveTagsFromResource": _tag,

@@ -25,6 +25,8 @@ from penstock.engine.plan import Effect, Plan, Step
 from penstock.engine.tenancy import Source
 
 NAME, OWNER, UID = "shop-ledger", "k1/shop/AuroraCluster/ledger/u-1", "u-1"
+OWN = f"penstock-{NAME}-a24a7f55"
+"""The name of the object's subnet group, and the beginning of those of its parameter groups."""
 # A Sunday within the maintenance window, and the Monday after it.
 IN_WINDOW = datetime(2026, 11, 1, 5, 10, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -106,6 +108,8 @@ class Operator:
     refusing: dict[str, int] = field(default_factory=dict)
     done: list[Step] = field(default_factory=list)
     owner: str = OWNER
+    uid: str = UID
+    identifier: str = NAME
     made: set[str] = field(default_factory=set)
     since: datetime | None = None
 
@@ -118,9 +122,9 @@ class Operator:
         return Desired(
             "shop",
             "ledger",
-            UID,
+            self.uid,
             "us-east-1",
-            NAME,
+            self.identifier,
             self.owner,
             self.spec,
             AuroraClusterStatus.model_validate(self.status),
@@ -147,14 +151,25 @@ class Operator:
         asked, managed = desired.spec, desired.status.managed
         engine = self._engine(desired)
         families = {} if self.absent else {n: FAMILIES[n] for n in self._families(desired, engine)}
-        own = desired.own_parameter_group("")
         seen = families.values()
         if self.absent:
-            groups = {k: g for k, g in world.groups.items() if k[1].startswith(own)} if cluster is None else {}
+            left = {k: g for k, g in world.groups.items() if desired.may_be_own(k[1])}
+            groups = left if cluster is None or self._lost else {}
         else:
-            names = [desired.own_parameter_group(f.name) for f in seen]
-            groups = {(lv, n): world.groups.get((lv, n), Group()) for n in names for lv in ("cluster", "instance")}
-        subnets = bool(asked.network and asked.network.subnet_ids)
+            names = {
+                n for f in seen for n in (desired.own_parameter_group(f.name), desired.legacy_parameter_group(f.name))
+            }
+            levels = ("cluster", "instance")
+            groups = {(lv, n): world.groups.get((lv, n), Group()) for n in names for lv in levels}
+            if seen and cluster is not None:
+                in_force = [("cluster", cluster.parameter_group)]
+                in_force += [("instance", i.parameter_group) for i in world.instances.values()]
+                groups |= {k: world.groups.get(k, Group()) for k in in_force if not k[1].startswith("default.")}
+        subnets: list[str] = []
+        if self.absent:
+            subnets = [n for n in world.subnet_groups if desired.may_be_own(n)]
+        elif asked.network and asked.network.subnet_ids:
+            subnets = [cluster.subnet_group if cluster else desired.own_subnet_group]
         password = None
         if asked.password_secret is not None:
             same = world.password == f"{PASSWORD} {self.secret}"
@@ -167,8 +182,7 @@ class Operator:
             engine,
             families,
             groups,
-            subnet_group=world.subnet_groups.get(desired.own_subnet_group) if subnets else None,
-            subnet_group_read=subnets,
+            subnet_groups={n: world.subnet_groups.get(n) for n in subnets},
             scaling=(world.scaling if cluster or self.absent else ()) if scales else None,
             password=password,
             snapshot=final,
@@ -176,7 +190,13 @@ class Operator:
             since=self.since,
             source=Source("snapshot", "one", {}) if asked.restore_from and cluster is None else None,
             held=dict(self.holds),
+            renamed=world.elsewhere,
         )
+
+    @property
+    def _lost(self) -> bool:
+        """Whether the cluster of that name is none of this object's."""
+        return claim(self.desired, Observed(cluster=self.world.cluster, renamed=self.world.elsewhere)) is not Claim.OURS
 
     def _engine(self, desired: Desired) -> Engine | None:
         name, cluster = desired.spec.engine.aws_name, self.world.cluster
@@ -383,7 +403,10 @@ def differences(operator: Operator) -> list[str]:
             pairs[f"{instance.identifier} class"] = (desired.class_of(instance.identifier), instance.instance_class)
         pairs[f"{instance.identifier} tier"] = (override and override.promotion_tier, instance.tier)
         # A reboot that somebody else's parameters wait for is theirs to decide, and what autoscaling made is never disturbed: it comes and goes.
-        theirs = instance.identifier.startswith(AUTOSCALED)
+        theirs = instance.identifier.startswith(AUTOSCALED) or any(
+            groups.is_foreign(desired, operator.observe(), level, name)
+            for level, name in (("cluster", cluster.parameter_group), ("instance", instance.parameter_group))
+        )
         rebooted = "in-sync" if groups.managed(desired) and not theirs else None
         pairs[f"{instance.identifier} pending"] = (rebooted, instance.parameter_apply_status)
     pairs |= _parameters(operator)

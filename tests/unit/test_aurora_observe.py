@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aurora_world import NAME, OWNER, Operator, spec
+from aurora_world import OWN as OWN_SUBNETS
 from fake_kube import FakeKube
 from test_aurora_inventory import RecordedAccount
 from virtual_time import elapsed, now, virtual
@@ -31,7 +32,7 @@ from penstock.engine.plan import Step
 from penstock.engine.queue import Priority
 
 REGION, FAMILY = "us-east-1", "aurora-postgresql15"
-OWN = f"penstock-{NAME}-{FAMILY}"
+OWN = f"{OWN_SUBNETS}-{FAMILY}"
 KEY = Key("AuroraCluster", "shop", "ledger")
 DENIED = Trouble(Meaning.DENIED, Reason.ACCESS_DENIED, "AWS denies it.")
 LOST = Trouble(Meaning.UNAVAILABLE, Reason.UNAVAILABLE, "AWS cannot be reached.")
@@ -156,7 +157,7 @@ async def test_a_first_creation_reads_nothing_of_its_own() -> None:
         seen = await b.look()
         assert seen.cluster is None
         assert seen.groups == {("cluster", OWN): Group()}
-        assert (seen.subnet_group, seen.subnet_group_read) == (None, True)
+        assert seen.subnet_groups == {OWN_SUBNETS: None}
         assert b.count(*GROUP_READS) == 0
 
 
@@ -270,7 +271,8 @@ async def test_another_cluster_of_the_same_name_is_read_anew() -> None:
         b.account.cluster(NAME, DbClusterResourceId="cluster-2", EngineVersion="15.10")
         await asyncio.sleep(6)
         await b.look()
-        assert b.count("DescribeDBClusterParameterGroups") == 2
+        # Ours, and what an earlier version of Penstock called it.
+        assert b.count("DescribeDBClusterParameterGroups") == 2 * 2
 
 
 @virtual
@@ -548,11 +550,11 @@ async def test_reads_of_an_object_that_waits_in_the_background_stay_there() -> N
         b.account.cluster(NAME, DbClusterResourceId="cluster-1", EngineVersion="15.10")
         await b.look(priority=Priority.BACKGROUND)
         of_groups = [p for _, name, *_, p in b.account.calls if name == "DescribeDBClusterParameterGroups"]
-        assert of_groups == [Priority.BACKGROUND]
+        assert of_groups == [Priority.BACKGROUND] * 2
 
 
 def test_groups_are_read_the_more_rarely_the_more_clusters_share_the_account() -> None:
     assert cycle(1) == 660
     for count in (1, 4, 10, 100, 1000):
-        reads_an_hour = count * 3 * 3600 / cycle(count)
+        reads_an_hour = count * 5 * 3600 / cycle(count)
         assert reads_an_hour <= 66, count

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 from aurora_model import IO_OPTIMIZED, STANDARD, WINDOW, World
-from aurora_world import IN_WINDOW, MONDAY, NAME, OWNER, Operator, settled, spec
+from aurora_world import IN_WINDOW, MONDAY, NAME, OWN, OWNER, Operator, settled, spec
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
 from penstock.aurora.plan import plan
-from penstock.aurora.state import PASSWORD
-from penstock.aws.rds import Cluster, Insights, MasterSecret, Serverless
+from penstock.aurora.state import PASSWORD, Group
+from penstock.aws.rds import Cluster, Insights, MasterSecret, ParameterGroup, Serverless
 from penstock.engine.plan import Effect, Plan, Step, When
 
 ONE, TWO, THREE = (f"{NAME}-{n}" for n in (1, 2, 3))
-OWN_15 = f"penstock-{NAME}-aurora-postgresql15"
+OWN_15 = f"{OWN}-aurora-postgresql15"
 NOW = {"window": WINDOW, "apply": "Immediately"}
 IMMEDIATE, RESTART, FAILOVER = Effect.IMMEDIATE, Effect.RESTART, Effect.FAILOVER
 
@@ -330,8 +330,8 @@ DRIFT: dict[str, tuple[dict[str, Any], Callable[[World], World], str, str]] = {
     "subnets": (
         {"network": {"subnetIds": ["subnet-a", "subnet-b"]}},
         lambda w: replace(w, subnet_groups={k: replace(g, subnets=g.subnets[:1]) for k, g in w.subnet_groups.items()}),
-        f"give subnet group penstock-{NAME} back its subnets subnet-a, subnet-b",
-        f"Subnet group penstock-{NAME} had subnet-a; set back to subnet-a, subnet-b.",
+        f"give subnet group {OWN} back its subnets subnet-a, subnet-b",
+        f"Subnet group {OWN} had subnet-a; set back to subnet-a, subnet-b.",
     ),
     "autoscaling": (
         {"instances": instances(1, readerAutoscaling={"max": 3})},
@@ -577,11 +577,40 @@ def test_tls_that_was_turned_off_comes_back_although_it_is_the_engines_default()
     assert operator.world.groups["cluster", OWN_15].values["rds.force_ssl"] == "1"
 
 
-def test_somebody_elses_group_that_may_turn_tls_off_gives_way_to_the_engines_default() -> None:
-    operator = settled()
+def theirs(operator: Operator, **values: str) -> None:
+    """Somebody puts the cluster into a parameter group of their own; an underscored name stands for one with a dot."""
+    found = {n.replace("__", "."): v for n, v in values.items()}
+    group = Group(ParameterGroup("theirs", "aurora-postgresql15", "arn:theirs"), found)
+    operator.world = replace(operator.world, groups={**operator.world.groups, ("cluster", "theirs"): group})
     on_cluster(operator, parameter_group="theirs")
+
+
+def test_somebody_elses_group_that_turns_tls_off_gives_way_to_ours_with_what_it_holds_after_consent() -> None:
+    operator = settled(maintenance=NOW)
+    theirs(operator, log_min_duration_statement="7")
+    assert operator.plan().empty, "it gives what the spec asks for"
+    theirs(operator, log_min_duration_statement="7", rds__force_ssl="0")
+    found = operator.one_pass()
+    assert found.runnable == ()
+    consented = next(s for s in found.steps if s.when is When.AFTER_CONSENT)
+    assert consented.summary == (
+        f"set cluster parameter group theirs → {OWN_15}; it takes over log_min_duration_statement = 7"
+    )
+    before = operator.world
+    operator.one_pass()
+    assert operator.world == before, "nothing is created before the consent"
+    operator.approved = found.hash
+    operator.converge()
+    assert cluster(operator).parameter_group == OWN_15
+    assert operator.world.groups["cluster", OWN_15].values == {
+        "log_min_duration_statement": "7",
+        "rds.force_ssl": "1",
+    }
+    assert operator.world.groups["cluster", "theirs"].values["rds.force_ssl"] == "0"
+    # Once ours was in force, another one in its place is drift.
+    theirs(operator, rds__force_ssl="0")
     step = only(operator.plan())
-    assert asked(step) == {"DBClusterParameterGroupName": "default.aurora-postgresql15"}
+    assert (asked(step), step.when) == ({"DBClusterParameterGroupName": OWN_15}, When.NOW)
     operator.change(parameterGroups={"cluster": "theirs"})
     assert operator.plan().empty, "unless the spec names it"
 

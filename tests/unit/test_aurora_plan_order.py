@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aurora_model import ARN, WINDOW, tick
 from aurora_specs import CLASSES, FOREIGN, add
-from aurora_world import MONDAY, NAME, OWNER, Operator, settled, spec
+from aurora_world import MONDAY, NAME, OWN, OWNER, Operator, settled, spec
 from test_aurora_plan import (
     NOW,
     ONE,
@@ -33,7 +33,7 @@ from penstock.aws.rds import Cluster, Instance, MasterSecret, Member, Snapshot
 from penstock.engine.holds import Held
 from penstock.engine.plan import Effect, When
 
-OWN_16 = f"penstock-{NAME}-aurora-postgresql16"
+OWN_16 = f"{OWN}-aurora-postgresql16"
 LARGE = {"instances": instances(2, "db.r6g.large"), "maintenance": NOW}
 SUBNETS = {"subnetIds": ["subnet-a", "subnet-b", "subnet-c"]}
 POSTGRESQL_16 = {"type": "AuroraPostgreSQL", "version": "16.6"}
@@ -77,7 +77,7 @@ def test_groups_are_made_first_then_the_cluster_then_its_instances() -> None:
         "StorageEncrypted": True,
         "CopyTagsToSnapshot": True,
         "PreferredMaintenanceWindow": WINDOW,
-        "DBSubnetGroupName": f"penstock-{NAME}",
+        "DBSubnetGroupName": OWN,
         "DBClusterParameterGroupName": OWN_15,
         "Tags": [{"Key": OWNER_TAG, "Value": OWNER}],
     }
@@ -112,7 +112,7 @@ def test_nothing_is_made_without_the_password_of_the_secret() -> None:
 
 def test_a_refused_group_keeps_the_cluster_from_being_made() -> None:
     operator = Operator(spec(network=SUBNETS))
-    refused(operator, f"make subnet group penstock-{NAME}")
+    refused(operator, f"make subnet group {OWN}")
     found = operator.plan()
     assert found.runnable == ()
     assert [r.sentence for r in found.refusals] == ["AWS says no."]
@@ -178,7 +178,7 @@ def test_readers_are_spread_over_the_zones_of_the_subnets_and_an_override_decide
 
 def test_a_refused_group_rests_while_the_parameters_of_the_family_are_unknown() -> None:
     operator = Operator(spec(network=SUBNETS))
-    refused(operator, f"make subnet group penstock-{NAME}")
+    refused(operator, f"make subnet group {OWN}")
     unread = replace(operator.observe(), families={})
     assert plan(operator.desired, unread, operator.now).runnable == ()
 

@@ -12,13 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 POLICY = json.loads((ROOT / "docs" / "iam-policy.json").read_text())
 
-# botocore's service name → the prefix of its actions (Service Authorization Reference). An operation that several have is DynamoDB's.
+# botocore's service name → the prefix of its actions (Service Authorization Reference). An operation that several have is of the first of them.
 PREFIXES = {
     "dynamodb": "dynamodb",
+    "rds": "rds",
     "application-autoscaling": "application-autoscaling",
     "resourcegroupstaggingapi": "tag",
     "kms": "kms",
-    "rds": "rds",
     "sqs": "sqs",
     "cloudwatch": "cloudwatch",
     "secretsmanager": "secretsmanager",

@@ -353,8 +353,9 @@ class AuroraClusterSpec(ApiModel):
     region: Annotated[StrictStr, Field(max_length=32), REGION] | None = None
     """The AWS region; the operator's own when absent. Immutable."""
     cluster_identifier: ClusterIdentifier | None = None
-    """The cluster's identifier in AWS; namespace-name when absent. Instances are called <clusterIdentifier>-<ordinal>;
-    of an identifier of 61 to 63 characters the last ones give way to a checksum. Immutable."""
+    """The cluster's identifier in AWS; namespace-name when absent. New instances are called <clusterIdentifier>-<ordinal>;
+    of an identifier of 61 to 63 characters the last ones give way to a checksum. Change it to follow a rename in AWS: the
+    cluster itself is known by AWS's id, and Penstock renames nothing."""
     adopt: StrictBool = False
     """Take over an existing cluster of that identifier. Without it, a cluster that is not ours is never touched."""
     deletion_policy: DeletionPolicy = DeletionPolicy.SNAPSHOT

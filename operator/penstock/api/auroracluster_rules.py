@@ -398,13 +398,6 @@ SPEC = (
         at="region",
     ),
     Rule(
-        "must be unchanged: the identifier of a cluster is for ever; make another AuroraCluster",
-        cel="has(self.clusterIdentifier) == has(oldSelf.clusterIdentifier)"
-        " && (!has(self.clusterIdentifier) || self.clusterIdentifier == oldSelf.clusterIdentifier)",
-        keeps=lambda new, old: new.cluster_identifier == old.cluster_identifier,
-        at="clusterIdentifier",
-    ),
-    Rule(
         'is missing: say what the instances are, for example "db.t4g.medium"; only an adopted cluster can do without',
         cel="has(self.instances.class) || (has(self.adopt) && self.adopt)",
         holds=lambda s: s.instances.instance_class is not None or s.adopt,

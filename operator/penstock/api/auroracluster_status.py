@@ -94,6 +94,8 @@ class Managed(StatusModel):
     """Whether the operator registered the readers with Application Auto Scaling."""
     instances: tuple[str, ...] = ()
     """Identifiers of the instances that the operator made or adopted: it removes no others."""
+    parameter_groups: tuple[str, ...] = ()
+    """Parameter groups of ours that were in force: another one in their place is drift."""
 
 
 class FinalSnapshot(StatusModel):

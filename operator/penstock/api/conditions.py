@@ -80,6 +80,7 @@ class Reason(StrEnum):
     NOT_OWNED = "NotOwned"
     ALREADY_EXISTS = "AlreadyExists"
     FORBIDDEN = "Forbidden"
+    RENAMED = "Renamed"
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word, not a password
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_MISSING = "CredentialsMissing"

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.api.conditions import Reason
 from penstock.aurora.inventory import Inventory
-from penstock.aurora.memory import MISSING, Memory, group_facet
+from penstock.aurora.memory import MISSING, Memory, group_facet, subnets_facet
 from penstock.aurora.observe import HURRY
 from penstock.aurora.refusals import refine
 from penstock.aurora.state import PASSWORD, Desired, Group
@@ -149,9 +149,12 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -
     if "ParameterGroup" in operation:
         _absorb_group(memory, step, answer, now)
     elif operation in ("CreateDBSubnetGroup", "ModifyDBSubnetGroup"):
-        memory.put("subnet_group", rds.subnet_group(answer.get("DBSubnetGroup") or {}), now)
+        _absorb_subnets(memory, step, answer, now)
     elif operation == "DeleteDBSubnetGroup":
-        memory.put("subnet_group", None, now)
+        memory.put(step.facet, None, now)
+    elif step.facet.startswith(("groups:", "subnets:")):
+        # Its tags.
+        memory.drop(step.facet)
     elif step.service == "rds":
         # The truth of clusters and instances is the next read, which must be newer than this.
         memory.clusters_written = memory.instances_written = now
@@ -164,6 +167,13 @@ def _absorb(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -
         memory.drop("scaling")
 
 
+def _absorb_subnets(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:
+    facet = subnets_facet(str(step.parameters["DBSubnetGroupName"]))
+    known = memory.get(facet)
+    tags = known.tags if isinstance(known, rds.SubnetGroup) else _tags(step.parameters)
+    memory.put(facet, replace(rds.subnet_group(answer.get("DBSubnetGroup") or {}), tags=tags), now)
+
+
 def _absorb_group(memory: Memory, step: Step, answer: Mapping[str, Any], now: float) -> None:
     level = "cluster" if "DBCluster" in step.operation else "instance"
     kind = "DBClusterParameterGroup" if level == "cluster" else "DBParameterGroup"
@@ -172,7 +182,7 @@ def _absorb_group(memory: Memory, step: Step, answer: Mapping[str, Any], now: fl
     values = dict(known.values) if isinstance(known, Group) else {}
     parameters = step.parameters.get("Parameters") or ()
     if step.operation.startswith("Create"):
-        memory.put(facet, Group(rds.parameter_group(answer.get(kind) or {})), now)
+        memory.put(facet, Group(replace(rds.parameter_group(answer.get(kind) or {}), tags=_tags(step.parameters))), now)
     elif step.operation.startswith("Delete"):
         memory.put(facet, Group(), now)
     elif known is MISSING:

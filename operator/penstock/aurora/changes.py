@@ -59,9 +59,14 @@ def cluster_steps(
     """The steps of ModifyDBCluster, those first that nobody notices. Effects and consent are on the steps; the caller says when they run."""
     found = Found()
     quiet = _settings(desired, cluster)
+    exchanged: list[Change] = []
     if not moves_group(desired, observed, cluster, CLUSTER):
-        quiet += _parameter_group(desired, cluster, family, values)
+        exchanged = _parameter_group(desired, observed, cluster, family, values)
+    if CLUSTER not in values.taken:
+        quiet, exchanged = [*quiet, *exchanged], []
     found.steps += combined(desired, "ModifyDBCluster", _name(desired), "cluster", quiet, observed.held)
+    moving = combined(desired, "ModifyDBCluster", _name(desired), "cluster", exchanged, observed.held)
+    found.steps += groups.exchange(desired, observed, CLUSTER, family, values, moving)
     found.steps += _credentials(desired, observed, cluster, found.refusals)
     port = desired.spec.network.port if desired.spec.network else None
     if port and cluster.port and port != cluster.port:
@@ -200,12 +205,11 @@ def _capacity(desired: Desired, cluster: Cluster) -> list[Change]:
     ]
 
 
-def _parameter_group(desired: Desired, cluster: Cluster, family: str, values: groups.Wanted) -> list[Change]:
+def _parameter_group(
+    desired: Desired, observed: Observed, cluster: Cluster, family: str, values: groups.Wanted
+) -> list[Change]:
     """Which group holds the cluster's parameters. Its static ones then wait for a reboot, which is a step of its own."""
-    name = groups.name_of(desired, CLUSTER, family, values.cluster, cluster.parameter_group)
-    if name is None and values.defaults and not cluster.parameter_group.startswith(groups.DEFAULT):
-        # Somebody else's group may say otherwise.
-        name = groups.DEFAULT + family
+    name = groups.name_of(desired, observed, CLUSTER, family, values.cluster, cluster.parameter_group)
     if name is None or not cluster.parameter_group or name == cluster.parameter_group:
         return []
     return [
@@ -283,7 +287,7 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
     major = versions.is_major(cluster.version, target)
     parameters: dict[str, Any] = {**_name(desired), "EngineVersion": target, "ApplyImmediately": True}
     before: list[Step] = []
-    ready = True
+    ready, lost = True, ""
     if major:
         parameters["AllowMajorVersionUpgrade"] = True
         family = versions.family(desired.spec.engine.aws_name, target)
@@ -294,12 +298,14 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
                 found.waits.append(Wait(Reason.PROGRESSING, f"Reading the parameters of {family}.", 10.0))
             else:
                 # A new major takes no group of the old one, so its own must hold the same before.
-                values = groups.wanted(desired, known)
+                values = groups.carry(desired, observed, known, groups.wanted(desired, known))
                 found.refusals += values.refusals
-                before = groups.group_steps(desired, observed, family, values)
+                before, foreign = groups.group_steps(desired, observed, family, values)
+                found.refusals += foreign
             ready = known is not None and not values.refusals and not groups.missing(desired, observed, family, values)
         moved, unknown = _groups_of(desired, observed, cluster, family, values)
         parameters |= moved
+        lost = f", which has no parameter {', '.join(values.lost)}" if values.lost else ""
         found.refusals += unknown
         ready = ready and not unknown
     kind = "major version" if major else "version"
@@ -307,7 +313,7 @@ def _upgrade(desired: Desired, observed: Observed, cluster: Cluster, target: str
         "rds",
         "ModifyDBCluster",
         parameters,
-        f"upgrade the {kind} from {cluster.version} to {target}{pending}",
+        f"upgrade the {kind} from {cluster.version} to {target}{pending}{lost}",
         effect=Effect.RESTART,
         when=When.AFTER_CONSENT if major else When.NOW,
         facet="cluster",
@@ -335,9 +341,10 @@ def _groups_of(
         (CLUSTER, "DBClusterParameterGroupName", [cluster.parameter_group]),
         (INSTANCE, "DBInstanceParameterGroupName", of_instances),
     ):
-        name = groups.name_of(desired, level, family, values.level(level), "")
+        name = groups.name_of(desired, observed, level, family, values.level(level), "")
         custom = [g for g in in_force if g and not g.startswith(groups.DEFAULT)]
-        ours = groups.managed(desired) and all(g.startswith(desired.own_parameter_group("")) for g in custom)
+        # What they hold was carried over, or is nothing.
+        ours = groups.managed(desired) and all((level, g) in observed.groups for g in custom)
         if name is not None:
             found[parameter] = name
         elif custom and ours:

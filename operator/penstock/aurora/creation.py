@@ -12,7 +12,7 @@ from penstock.aurora.groups import CLUSTER
 from penstock.aurora.ownership import restored_from
 from penstock.aurora.state import Desired, Observed
 from penstock.engine.holds import rest
-from penstock.engine.plan import Plan, Refusal, Step, Wait, When
+from penstock.engine.plan import Plan, Step, Wait, When
 
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
@@ -27,8 +27,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
             return Plan(refusals=(forbidden,))
     version = versions.creation_version(desired.spec, known_default)
     family = versions.family(desired.spec.engine.aws_name, version) if version else ""
-    refusals: list[Refusal] = []
-    before: list[Step] = groups.subnet_steps(desired, observed)
+    before, refusals = groups.subnet_steps(desired, observed)
     values = groups.Wanted()
     if groups.managed(desired) and family:
         known = observed.families.get(family)
@@ -36,11 +35,12 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
             told = _unread(observed, f"Reading the parameters of {family}.")
             return rest(before, observed.held, now, (told,))
         values = groups.wanted(desired, known)
-        refusals += values.refusals
-        before += groups.group_steps(desired, observed, family, values)
+        made, foreign = groups.group_steps(desired, observed, family, values)
+        refusals += [*values.refusals, *foreign]
+        before += made
     if observed.password is not None and observed.password.refusal is not None:
         refusals.append(observed.password.refusal)
-    parameter_group = groups.name_of(desired, CLUSTER, family, values.cluster, "")
+    parameter_group = groups.name_of(desired, observed, CLUSTER, family, values.cluster, "")
     first = _cluster(desired, version, groups.subnet_group(desired), parameter_group)
     waits: list[Wait] = []
     (first,) = consented(desired, [first], waits)

@@ -6,19 +6,20 @@ They are read when they are not known, after a refusal, and on a long cycle; wha
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from penstock.api.auroracluster import RestoreFrom
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
-from penstock.aurora import ownership, password, versions
+from penstock.aurora import groups, ownership, password, versions
 from penstock.aurora.catalogue import Catalogue
-from penstock.aurora.memory import MISSING, Memory, group_facet
-from penstock.aurora.state import Desired, Engine, Family, Group, Observed, Scaling
+from penstock.aurora.memory import MISSING, Memory, group_facet, subnets_facet
+from penstock.aurora.ownership import Claim, claim
+from penstock.aurora.requests import METRIC
+from penstock.aurora.state import AWS_DEFAULT, Desired, Engine, Family, Group, Observed, Scaling
 from penstock.aws import rds
 from penstock.aws.account import Account
 from penstock.aws.errors import UNSUPPORTED
@@ -33,18 +34,16 @@ from penstock.engine.tenancy import Source
 # Seconds between two reads of groups and autoscaling that nobody said had changed.
 _CYCLE = 660.0
 # RDS reads of that kind of one cluster, and the seconds that each of them has to itself: all clusters of a region share one such call a minute,
-# so that a hundred cost the account no more than one. With a hundred, a group is then read every five hours; see architecture.md.
-_READS, _SHARE = 3, 60.0
+# so that a hundred cost the account no more than one. With a hundred, a group is then read every eight hours; see architecture.md.
+_READS, _SHARE = 5, 60.0
 # An answer has no more pages than this, or its markers go round in circles.
 _PAGES = 100
-# A family as the name of one of our groups has it.
 _SOURCES = {
     "snapshot": ("DescribeDBClusterSnapshots", "DBClusterSnapshotIdentifier", "DBClusterSnapshots"),
     "cluster": ("DescribeDBClusters", "DBClusterIdentifier", "DBClusters"),
 }
 # A permission that somebody gives is seen within so many seconds.
 _SOURCE_CYCLE = 15.0
-_FAMILY = re.compile(r"aurora-[a-z]+[0-9]+(?:-[0-9]+)*")
 # Passes in a row in which AWS fails to tell a facet, after which the rest goes on without it.
 _MISSES = 3
 
@@ -72,14 +71,15 @@ class Facets:
     instances: Mapping[str, Instance]
     assume_absent: bool = True
     cycle: float = _CYCLE
+    renamed: Cluster | None = None
     unread: list[Trouble] = field(default_factory=list)
 
     async def observed(self, age: float) -> Observed:
         """What was seen. age: seconds since the account was last read. Raises Trouble for what cannot be done without, and KubeError."""
         engine = await self._try("engine", self._engine)
         families = await self._families(engine)
-        groups = await self._groups(families)
-        subnet_group, subnet_group_read = await self._subnet_group()
+        parameter_groups = await self._groups(families)
+        subnet_groups = await self._subnet_groups()
         scaling = await self._scaling()
         snapshot, snapshot_read = await self._snapshot()
         kms_key = await self._kms_key()
@@ -90,9 +90,8 @@ class Facets:
             instances=self.instances,
             engine=engine,
             families=families,
-            groups=groups,
-            subnet_group=subnet_group,
-            subnet_group_read=subnet_group_read,
+            groups=parameter_groups,
+            subnet_groups=subnet_groups,
             scaling=scaling,
             password=await password.read(self.kube, desired, memory, fresh=self.look.fresh),
             snapshot=snapshot,
@@ -113,8 +112,10 @@ class Facets:
 
     @property
     def _gone(self) -> bool:
-        """The object is being deleted and its cluster is gone: what stood around it goes now."""
-        return self.desired.absent and self.cluster is None
+        """The object is being deleted and has no cluster, or no more: what stood around it goes now."""
+        if not self.desired.absent or self.cluster is None:
+            return self.desired.absent
+        return claim(self.desired, Observed(cluster=self.cluster, renamed=self.renamed)) is not Claim.OURS
 
     @property
     def _manages_parameters(self) -> bool:
@@ -183,39 +184,61 @@ class Facets:
     async def _groups(self, families: Mapping[str, Family]) -> dict[tuple[str, str], Group]:
         if self.desired.absent:
             return await self._groups_left() if self._gone else {}
-        found = {}
-        for level, name in self._group_names(families):
+        found: dict[tuple[str, str], Group] = {}
+
+        async def read(level: str, name: str) -> None:
             facet = group_facet(level, name)
             if self.memory.get(facet) is MISSING and self._first_creation:
                 found[level, name] = Group()
-                continue
+                return
             group = await self._facet(facet, partial(self._group, level, name))
             if group is not None:
                 found[level, name] = group
+
+        for level, name in self._group_names(families):
+            await read(level, name)
+        if self.cluster is None:
+            return found
+        seen = Observed(cluster=self.cluster, instances=self.instances, groups=found)
+        for family in families.values():
+            # One that an earlier version of Penstock named is still to be found.
+            name = self.desired.own_parameter_group(family.name)
+            for level in ("cluster", "instance"):
+                known = found.get((level, name))
+                if (
+                    known is not None
+                    and known.group is None
+                    and groups.own(self.desired, seen, level, family.name) == name
+                ):
+                    await read(level, self.desired.legacy_parameter_group(family.name))
         return found
 
     def _group_names(self, families: Mapping[str, Family]) -> list[tuple[str, str]]:
-        kept = self.desired.status.parameter_groups
-        found = []
+        """Our groups, and those in force, which may be ours under another name."""
+        kept, found = self.desired.status.parameter_groups, []
+        if families and self.cluster is not None:
+            in_force = [("cluster", self.cluster.parameter_group)]
+            in_force += [("instance", i.parameter_group) for i in self.instances.values()]
+            found += [(lv, n) for lv, n in dict.fromkeys(in_force) if n and not n.startswith(AWS_DEFAULT)]
         for family in families.values():
             own = self.desired.own_parameter_group(family.name)
             found.append(("cluster", own))
             if (kept is not None and kept.instance == own) or self._of_instances(family):
                 found.append(("instance", own))
-        return found
+        return list(dict.fromkeys(found))
 
     async def _groups_left(self) -> dict[tuple[str, str], Group]:
         """Every group that was made for the cluster, of whichever version: upgrades leave some behind."""
         kept = self.desired.status.parameter_groups
-        named = [g for g in (kept.cluster, kept.instance) if g and self._is_ours(g)] if kept is not None else []
+        named = [g for g in (kept.cluster, kept.instance) if g and self.desired.may_be_own(g)] if kept else []
         if not named and not self._manages_parameters:
             return {}
         # A group of instances that was ever in force still is; without a status nobody told.
-        of_instances = kept is None or (kept.instance is not None and self._is_ours(kept.instance))
+        of_instances = kept is None or (kept.instance is not None and self.desired.may_be_own(kept.instance))
         found = {}
         for level in ("cluster", "instance") if of_instances else ("cluster",):
-            names: list[ParameterGroup] = await self._facet(f"groups-left:{level}", partial(self._list, level)) or []
-            for group in names:
+            left: list[ParameterGroup] = await self._facet(f"groups-left:{level}", partial(self._list, level)) or []
+            for group in left:
                 known = self.memory.get(group_facet(level, group.name))
                 deleted = isinstance(known, Group) and known.group is None
                 found[level, group.name] = Group() if deleted else Group(group)
@@ -223,16 +246,11 @@ class Facets:
 
     async def _list(self, level: str) -> list[ParameterGroup]:
         describe, _, _, listed = _GROUP_READS[level]
-        return [
-            g
-            for g in [rds.parameter_group(a) async for a in self._paged(describe, {}, listed)]
-            if self._is_ours(g.name)
-        ]
+        all_groups = [rds.parameter_group(a) async for a in self._paged(describe, {}, listed)]
+        return [replace(g, tags=await self._tags(g.arn)) for g in all_groups if self.desired.may_be_own(g.name)]
 
-    def _is_ours(self, name: str) -> bool:
-        """Of a cluster whose name begins like this one's, the rest is no family."""
-        prefix = self.desired.own_parameter_group("")
-        return name.startswith(prefix) and _FAMILY.fullmatch(name.removeprefix(prefix)) is not None
+    async def _tags(self, arn: str) -> dict[str, str]:
+        return rds.tags(await self._call("ListTagsForResource", {"ResourceName": arn})) if arn else {}
 
     def _of_instances(self, family: Family) -> bool:
         """Whether a parameter is wanted that only the instances' group has, or one was set there before."""
@@ -257,30 +275,41 @@ class Facets:
             # An emulator may list the defaults as well, whatever the source that is asked for.
             if parameter.value is not None and parameter.source in ("user", ""):
                 values[parameter.name] = parameter.value
-        return Group(group, values)
+        return Group(replace(group, tags=await self._tags(group.arn)), values)
 
-    async def _subnet_group(self) -> tuple[SubnetGroup | None, bool]:
+    async def _subnet_groups(self) -> dict[str, SubnetGroup | None]:
+        found: dict[str, SubnetGroup | None] = {}
+        for name in self._subnet_group_names():
+            facet = subnets_facet(name)
+            if self.memory.get(facet) is MISSING and self._first_creation:
+                found[name] = None
+                continue
+            group: SubnetGroup | None = await self._facet(facet, partial(self._read_subnet_group, name))
+            if self.memory.get(facet) is not MISSING:
+                found[name] = group
+        return found
+
+    def _subnet_group_names(self) -> list[str]:
         desired = self.desired
         named = desired.spec.network is not None and desired.spec.network.subnet_ids is not None
-        if desired.absent:
-            if not self._gone or not (named or desired.status.subnet_group == desired.own_subnet_group):
-                return None, False
-        elif not named:
-            return None, False
-        if self.memory.get("subnet_group") is MISSING and self._first_creation:
-            return None, True
+        if not desired.absent:
+            current = self.cluster.subnet_group if self.cluster is not None else ""
+            return [current or desired.own_subnet_group] if named else []
+        kept = desired.status.subnet_group or ""
+        if not self._gone or not (named or desired.may_be_own(kept)):
+            return []
+        names = (desired.own_subnet_group, desired.legacy_subnet_group, kept)
+        return [name for name in dict.fromkeys(names) if desired.may_be_own(name)]
 
-        async def read() -> SubnetGroup | None:
-            try:
-                answer = await self._call("DescribeDBSubnetGroups", {"DBSubnetGroupName": desired.own_subnet_group})
-            except Trouble as trouble:
-                if trouble.meaning is Meaning.MISSING:
-                    return None
-                raise
-            return next((rds.subnet_group(g) for g in answer.get("DBSubnetGroups") or ()), None)
-
-        found: SubnetGroup | None = await self._facet("subnet_group", read)
-        return found, self.memory.get("subnet_group") is not MISSING
+    async def _read_subnet_group(self, name: str) -> SubnetGroup | None:
+        try:
+            answer = await self._call("DescribeDBSubnetGroups", {"DBSubnetGroupName": name})
+        except Trouble as trouble:
+            if trouble.meaning is Meaning.MISSING:
+                return None
+            raise
+        group = next((rds.subnet_group(g) for g in answer.get("DBSubnetGroups") or ()), None)
+        return replace(group, tags=await self._tags(group.arn)) if group is not None else None
 
     # The rest
 
@@ -308,10 +337,11 @@ class Facets:
         answer = await self._call(
             "DescribeScalingPolicies", {**of_rds, "ResourceId": resource}, service="application-autoscaling"
         )
-        policy: Mapping[str, Any] = next(iter(answer.get("ScalingPolicies") or ()), {})
-        tracking = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
+        # Of processor time there is one policy, however it is called; those of other metrics are somebody else's.
+        policy: Mapping[str, Any] = next((p for p in answer.get("ScalingPolicies") or () if _metric(p) == METRIC), {})
+        tracking, name = _tracking(policy), str(policy.get("PolicyName", ""))
         target = float(tracking.get("TargetValue") or 0)
-        return tuple(Scaling(int(t["MinCapacity"]), int(t["MaxCapacity"]), target) for t in targets)
+        return tuple(Scaling(int(t["MinCapacity"]), int(t["MaxCapacity"]), target, name, tracking) for t in targets)
 
     async def _snapshot(self) -> tuple[Snapshot | None, bool]:
         desired, memory = self.desired, self.memory
@@ -447,6 +477,15 @@ class Facets:
     async def _call(self, operation: str, parameters: Mapping[str, Any], service: str = "rds") -> dict[str, Any]:
         priority = Priority.URGENT if self.desired.absent else self.look.priority
         return await self.account.call(service, operation, parameters, region=self.desired.region, priority=priority)
+
+
+def _tracking(policy: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = policy.get("TargetTrackingScalingPolicyConfiguration") or {}
+    return found
+
+
+def _metric(policy: Mapping[str, Any]) -> str:
+    return str((_tracking(policy).get("PredefinedMetricSpecification") or {}).get("PredefinedMetricType", ""))
 
 
 # By level: describe the group, list its parameters, the parameter that names it, and the list in the answer.

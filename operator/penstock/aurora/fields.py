@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from penstock.api.meta import Mode
-from penstock.aurora import hibernation, states
+from penstock.aurora import groups, hibernation, states
 from penstock.aurora.ownership import made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster, Instance
@@ -186,9 +186,8 @@ def _text(name: str, value: Any) -> str:
 
 
 def _parameter_groups(desired: Desired, observed: Observed, cluster: Cluster) -> dict[str, str] | None:
-    ours = desired.own_parameter_group("")
     names = {i.identifier: i.parameter_group for i in observed.instances.values() if i.parameter_group}
-    own = sorted(g for g in names.values() if g.startswith(ours))
+    own = sorted(g for g in names.values() if groups.is_own(desired, observed, groups.INSTANCE, g))
     instance = own[0] if own else names.get(cluster.writer) or next(iter(sorted(names.values())), None)
     before = desired.status.parameter_groups
     if instance is None and before is not None and before.instance:
@@ -252,6 +251,9 @@ def _managed(desired: Desired, observed: Observed, cluster: Cluster, adopting: b
     if (spec.instance_count or 0) > sum(1 for i in observed.instances.values() if i.status != "deleting"):
         # Whoever is gone unasked is named until it is there again, so that its return can be told as one.
         instances |= set(before.instances if before else ()) - set(observed.instances)
+    in_force = {*(before.parameter_groups if before else ())}
+    for level in (groups.CLUSTER, groups.INSTANCE):
+        in_force |= {n for n in groups.in_force(observed, level) if groups.is_own(desired, observed, level, n)}
     scales = spec.instances.reader_autoscaling is not None
     if before is not None and before.reader_autoscaling and not scales:
         # Until AWS was seen without it, it may still be there.
@@ -264,6 +266,7 @@ def _managed(desired: Desired, observed: Observed, cluster: Cluster, adopting: b
                 "logs": sorted(logs),
                 "readerAutoscaling": True if scales else None,
                 "instances": sorted(instances),
+                "parameterGroups": sorted(in_force),
             }
         )
         or None

@@ -73,7 +73,7 @@ class View:
 
     cluster: None when AWS has none of that name. instances: by identifier, all that name the cluster, members or not yet. The two are read apart, so
     each has the time of the event loop at which its read began. events: those read so far, oldest first, which may be of an earlier cluster of that
-    name; a hint, as AWS tells them at its best effort.
+    name; a hint, as AWS tells them at its best effort. renamed: the cluster that was asked for by its id and has another name.
     """
 
     cluster: Cluster | None
@@ -81,6 +81,7 @@ class View:
     cluster_read_at: float
     instances_read_at: float
     events: tuple[Event, ...] = ()
+    renamed: Cluster | None = None
 
 
 class Inventory:
@@ -138,12 +139,14 @@ class Inventory:
         clusters_newer_than: float | None = None,
         instances_newer_than: float | None = None,
         priority: Priority = Priority.NORMAL,
+        known_as: Callable[[Cluster], bool] = lambda _: False,
     ) -> View:
         """What is known of a cluster.
 
         newer_than: a time of the event loop; waits for reads of clusters and instances that began after it. clusters_newer_than and
         instances_newer_than ask that of one of them. fresh: as if newer_than were now. Without any, what was read last, however old (see age), or the
-        first read. priority: whose tokens a read that this waits for may take. Raises Trouble when that read fails.
+        first read. priority: whose tokens a read that this waits for may take. known_as: whether
+        a cluster is the very one that is meant, whatever its name. Raises Trouble when that read fails.
         """
         name, now = identifier.lower(), asyncio.get_running_loop().time()
         found = self._region(region)
@@ -160,7 +163,7 @@ class Inventory:
         # When both fail, it is the same one that is told each time: another one would count as a step forward.
         for failed in [e for e in await asyncio.gather(*waits, return_exceptions=True) if e is not None]:
             raise failed
-        return found.view(name)
+        return found.view(name, known_as)
 
     async def run(self, wake: Wake) -> None:
         """Read until cancelled; wake(key) for every object whose cluster appeared, changed or vanished, or has new events."""
@@ -294,13 +297,18 @@ class _Region:
         for reader in self.readers:
             reader.poke()
 
-    def view(self, identifier: str) -> View:
+    def view(self, identifier: str, known_as: Callable[[Cluster], bool]) -> View:
+        there = self._clusters.get(identifier)
+        renamed = None
+        if there is None or not known_as(there):
+            renamed = next((c for name, c in self._clusters.items() if name != identifier and known_as(c)), None)
         return View(
             cluster=self._clusters.get(identifier),
             instances=self._instances.get(identifier, {}),
             cluster_read_at=self.clusters.at(identifier),
             instances_read_at=self.instances.at(identifier),
             events=self.log.of(identifier),
+            renamed=renamed,
         )
 
     def _reader(

@@ -54,6 +54,7 @@ class _Entry:
     memory: Memory = field(default_factory=Memory)
     advice: Standing = field(default_factory=Standing)
     uid: str = ""
+    created_at: str = ""
     generation: int = -1
     parsed: AuroraCluster | None = None
     settled: int = -1
@@ -153,7 +154,23 @@ class AuroraClusters:
             mode=(metadata.get("annotations") or {}).get(meta.MODE) or meta.Mode.RECONCILE,
             settled=entry.settled == metadata.get("generation", 0),
             tenancy=self._tenancy,
+            rival=self._rival(entry) if not status.get("resourceId") else "",
         )
+
+    def _rival(self, mine: _Entry) -> str:
+        """The oldest other object that asks for the same cluster, where it is older: of two that were applied together one waits."""
+
+        def asks_for(entry: _Entry) -> tuple[str, str] | None:
+            if entry.parsed is None:
+                return None
+            return entry.parsed.spec.region or self._account.region, entry.parsed.cluster_identifier.lower()
+
+        older = [
+            (entry.created_at, entry.uid, f"{key.namespace}/{key.name}")
+            for key, entry in self._entries.items()
+            if asks_for(entry) == asks_for(mine) and (entry.created_at, entry.uid) < (mine.created_at, mine.uid)
+        ]
+        return min(older)[-1] if older else ""
 
     def owns_nothing(self, obj: Object) -> bool:
         status = obj.get("status") or {}
@@ -270,7 +287,7 @@ class AuroraClusters:
         entry = self._entries.get(key)
         if entry is None or entry.uid != metadata["uid"]:
             # The same name is another object now; nothing that was known of the old one's cluster holds.
-            entry = self._entries[key] = _Entry(uid=metadata["uid"])
+            entry = self._entries[key] = _Entry(uid=metadata["uid"], created_at=metadata.get("creationTimestamp", ""))
         return entry
 
     def _memory(self, desired: Desired) -> Memory:

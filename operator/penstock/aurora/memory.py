@@ -89,3 +89,8 @@ class Memory:
 def group_facet(level: str, name: str) -> str:
     """The facet of a parameter group; level: cluster or instance."""
     return f"groups:{level}:{name}"
+
+
+def subnets_facet(name: str) -> str:
+    """The facet of a subnet group."""
+    return f"subnets:{name}"

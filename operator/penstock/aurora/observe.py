@@ -7,13 +7,16 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from penstock.api.conditions import Reason
+from penstock.api.meta import OWNER_TAG
 from penstock.aurora.catalogue import Catalogue
 from penstock.aurora.facets import Facets, cycle
 from penstock.aurora.inventory import Inventory, View
 from penstock.aurora.memory import MISSING, NEVER, Memory
 from penstock.aurora.state import Desired, Observed
+from penstock.aws import rds
 from penstock.aws.account import Account
 from penstock.aws.rds import Cluster, Instance
 from penstock.engine.errors import Meaning, Trouble
@@ -73,7 +76,15 @@ class Observer:
             # An edit may mend what AWS refused.
             memory.held.clear()
             memory.generation = desired.generation
+        if memory.get("identifier") not in (MISSING, desired.identifier):
+            # It follows a rename: what was known by the old name is not known of the new one.
+            memory.clear()
+        memory.put("identifier", desired.identifier, 0.0)
         view, cluster, instances = await self._cluster(desired, memory, look)
+        renamed = view.renamed
+        missing = cluster is None or cluster.resource_id != desired.status.resource_id
+        if renamed is None and missing and desired.status.resource_id:
+            renamed = await self._by_id(desired, look)
         memory.note_state(cluster, instances, self.clock())
         self._hurry(desired, memory, cluster, instances)
         facets = Facets(
@@ -87,12 +98,32 @@ class Observer:
             instances,
             self.assume_absent,
             cycle(self.inventory.watched(desired.region)),
+            renamed=renamed,
         )
         observed = await facets.observed(self.inventory.age(desired.region))
         memory.must_look = False
         since = asyncio.get_running_loop().time() - view.cluster_read_at
         read_at = self.clock() - timedelta(seconds=since) if view.cluster_read_at > NEVER else None
-        return replace(observed, events=view.events, read_at=read_at)
+        return replace(observed, events=view.events, read_at=read_at, renamed=renamed)
+
+    async def _by_id(self, desired: Desired, look: Look) -> Cluster | None:
+        """The object's cluster under whatever name. Before one is created in its place, a list that may lack it for a moment is not enough."""
+        wanted = {"Name": "db-cluster-resource-id", "Values": [desired.status.resource_id]}
+        try:
+            answer = await self.account.call(
+                "rds", "DescribeDBClusters", {"Filters": [wanted]}, region=desired.region, priority=look.priority
+            )
+        except Trouble as trouble:
+            # An emulator may not know the filter.
+            if trouble.meaning not in (Meaning.INVALID, Meaning.UNKNOWN, Meaning.MISSING):
+                raise
+            return None
+        found = map(rds.cluster, answer.get("DBClusters") or ())
+        ours = next((c for c in found if c.resource_id == desired.status.resource_id), None)
+        if ours is not None and ours.identifier.lower() == desired.identifier:
+            sentence = f"AWS lists cluster {desired.identifier} in one answer and not in another; reading again."
+            raise Trouble(Meaning.BUSY, Reason.BUSY, sentence, operation="DescribeDBClusters", retry_after=2.0)
+        return ours
 
     def _met(self, desired: Desired) -> float:
         """When the object came, in time of the event loop: a second after its creation by the API server's clock, and not later than now.
@@ -123,6 +154,7 @@ class Observer:
             clusters_newer_than=None if clusters_newer_than == NEVER else clusters_newer_than,
             instances_newer_than=None if memory.instances_written == NEVER else memory.instances_written,
             priority=look.priority,
+            known_as=partial(_is_meant, desired),
         )
         unreadable = self.inventory.trouble(desired.region)
         if unreadable is not None and unreadable.meaning is Meaning.DENIED:
@@ -159,6 +191,12 @@ def in_transition(cluster: Cluster | None, instances: Mapping[str, Instance]) ->
         return True
     # An instance that is listed by its cluster and not yet shown itself, or the other way round.
     return cluster is not None and any(m.identifier not in instances for m in cluster.members)
+
+
+def _is_meant(desired: Desired, cluster: Cluster) -> bool:
+    """Whether it is the object's cluster: by AWS's id once that is known, else by the owner tag that it was created with."""
+    known = desired.status.resource_id
+    return cluster.resource_id == known if known else cluster.tags.get(OWNER_TAG) == desired.owner
 
 
 def _with_made(memory: Memory, view: View, now: float) -> Cluster | None:

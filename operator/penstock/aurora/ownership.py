@@ -31,6 +31,9 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     """Whether the plan may touch the cluster, or the sentence that says why not."""
     cluster = observed.cluster
     assert cluster is not None
+    if observed.renamed is not None:
+        # A restored copy may carry our tag as well: the id decides.
+        return renamed(desired, observed, observed.renamed)
     owner = cluster.tags.get(OWNER_TAG, "")
     if owner == desired.owner:
         return Claim.OURS
@@ -83,10 +86,36 @@ def doubts(desired: Desired, observed: Observed) -> list[str]:
     return [note for note in notes if note]
 
 
+def renamed(desired: Desired, observed: Observed, ours: Cluster) -> Refusal:
+    """Where the object's cluster is, and what to write: nothing is created, changed or deleted meanwhile."""
+    name, there = desired.identifier, ours.identifier
+    rename = f"aws rds modify-db-cluster --db-cluster-identifier {there} --new-db-cluster-identifier {name} --apply-immediately"
+    if desired.status.cluster_identifier in (None, there):
+        return Refusal(
+            Reason.RENAMED,
+            f"spec.clusterIdentifier asks for {name}, but the cluster of this object is called {there} in AWS. "
+            f"Write spec.clusterIdentifier: {there}, or rename the cluster: {rename}",
+        )
+    if observed.cluster is None:
+        return Refusal(
+            Reason.RENAMED,
+            f"Cluster {name} was renamed to {there} in AWS. To follow it, set spec.clusterIdentifier: {there}. To rename it back: {rename}",
+        )
+    return Refusal(
+        Reason.RENAMED,
+        f"Cluster {name} was renamed to {there} in AWS, and another cluster is called {name} now. Penstock changes neither. "
+        f"To keep the one that Penstock has, set spec.clusterIdentifier: {there}. To take the other one, set "
+        f"spec.deletionPolicy: Retain, delete this object, and apply it again with spec.adopt: true.",
+    )
+
+
 def made(desired: Desired, instance: Instance) -> bool:
-    """Whether the operator made the instance for this object, or took it over with its cluster."""
+    """Whether the operator made the instance for this object, or took it over with its cluster; never one that another object's tag stands on."""
     managed = desired.status.managed.instances if desired.status.managed else ()
-    return instance.tags.get(OWNER_TAG) == desired.owner or instance.identifier in managed
+    owner = instance.tags.get(OWNER_TAG, "")
+    return owner == desired.owner or (
+        instance.identifier in managed and (not owner or earlier_self(owner, desired.owner))
+    )
 
 
 def as_marked(desired: Desired, observed: Observed) -> Desired:

@@ -27,7 +27,7 @@ from penstock.aurora import (
     versions,
 )
 from penstock.aurora.consent import consented
-from penstock.aurora.ownership import Claim, claim
+from penstock.aurora.ownership import Claim, claim, renamed
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
 from penstock.engine.holds import rest, rests
@@ -44,11 +44,15 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
             return removed
         return rest(removed.steps, observed.held, now, removed.waits, removed.refusals)
     cluster = observed.cluster
+    if observed.renamed is not None:
+        return Plan(refusals=(renamed(desired, observed, observed.renamed),))
     if cluster is None:
         if observed.instances:
             names = ", ".join(sorted(observed.instances))
             sentence = f"Instances {names} of an older cluster {desired.identifier} are still being deleted."
             return Plan(waits=(Wait(Reason.DELETING, sentence, 10.0),))
+        if desired.rival:
+            return Plan(refusals=(_later_than(desired),))
         return creation.plan(desired, observed, now)
     claimed = claim(desired, observed)
     if isinstance(claimed, Refusal):
@@ -84,11 +88,13 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
             # Whether a parameter is right is not known, and what is not known is not decided.
             waits.append(Wait(Reason.PROGRESSING, f"Reading the parameters of {family}.", 10.0))
         else:
-            values = groups.wanted(desired, known)
-            refusals += values.refusals
-            steps += [*groups.subnet_steps(desired, observed), *groups.group_steps(desired, observed, family, values)]
-    else:
-        steps += groups.subnet_steps(desired, observed)
+            values = groups.settle(desired, observed, known, groups.wanted(desired, known))
+            mended, foreign = groups.group_steps(desired, observed, family, values)
+            refusals += [*values.refusals, *foreign]
+            steps += mended
+    subnets, foreign = groups.subnet_steps(desired, observed)
+    steps += subnets
+    refusals += foreign
     made_first = groups.missing(desired, observed, family, values) if family else False
     found = changes.cluster_steps(desired, observed, cluster, family, values, now)
     members = topology.steps(desired, observed, cluster, family, values)
@@ -121,7 +127,7 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
 
 def _stopped(desired: Desired, steps: list[Step], waits: list[Wait], now: datetime) -> list[Step]:
     """AWS changes nothing of a stopped cluster but its tags and its groups; the rest is told, and made once it is started."""
-    arranged = [s if s.facet == "tags" or s.facet.startswith(("groups", "subnet")) else _later(s) for s in steps]
+    arranged = [s if s.facet == "tags" or s.facet.startswith(("groups", "subnets")) else _later(s) for s in steps]
     put_off = sum(1 for s in arranged if s.when is When.LATER)
     changes_wait = f"; {put_off} change{'s wait' if put_off > 1 else ' waits'} for that" if put_off else ""
     if hibernation.stopped(desired, now) is None:
@@ -175,7 +181,7 @@ def _arranged(
             free = True
         if not free:
             allowed = _later(step)
-        elif step.service == "rds" and step.facet not in ("tags", "subnet_group"):
+        elif step.service == "rds" and not step.facet.startswith(("tags", "subnets")):
             # What the cluster is in the middle of must end before anybody is disturbed.
             quiet = quiet and step.effect in _DISTURBING
         arranged.append(allowed)
@@ -204,3 +210,11 @@ def _names_group(step: Step) -> bool:
 
 def _later(step: Step) -> Step:
     return step if step.when is When.AFTER_CONSENT else replace(step, when=When.LATER)
+
+
+def _later_than(desired: Desired) -> Refusal:
+    sentence = (
+        f"AuroraCluster {desired.rival}, which is older, asks for cluster {desired.identifier} too: "
+        "write another spec.clusterIdentifier, or delete one of the two objects."
+    )
+    return Refusal(Reason.NOT_OWNED, sentence, again=30.0)

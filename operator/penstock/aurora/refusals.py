@@ -80,7 +80,7 @@ def _by_code(desired: Desired, step: Step, trouble: Trouble) -> Judged | None:
             *missing,
             f"There is no cluster {source} to restore from: check spec.restoreFrom.clusterIdentifier, or name a snapshot. {said}",
         )
-    if code == "DBSubnetGroupNotFound" and asked.get("DBSubnetGroupName") != desired.own_subnet_group:
+    if code == "DBSubnetGroupNotFound" and not desired.may_be_own(str(asked.get("DBSubnetGroupName", ""))):
         name = asked.get("DBSubnetGroupName") or "default"
         return (
             *missing,
@@ -93,7 +93,8 @@ def _by_code(desired: Desired, step: Step, trouble: Trouble) -> Judged | None:
         return (
             Meaning.CONFLICT,
             Reason.ALREADY_EXISTS,
-            f"An instance {name} exists that is none of cluster {desired.identifier}: delete or rename it in AWS. {said}",
+            f"An instance {name} exists that is none of cluster {desired.identifier}, and Penstock leaves it alone: rename it in AWS, "
+            f"or write another spec.clusterIdentifier. {said}",
         )
     return None
 
@@ -254,7 +255,7 @@ _WORDINGS: tuple[tuple[re.Pattern[str], Callable[[Desired, Step, str], Judged]],
 
 def _ours(desired: Desired, step: Step) -> bool:
     named = (step.parameters.get(key) for key in ("DBClusterParameterGroupName", "DBParameterGroupName"))
-    return any(name and str(name).startswith(desired.own_parameter_group("")) for name in named)
+    return any(name and desired.may_be_own(str(name)) for name in named)
 
 
 def _said(trouble: Trouble) -> str:

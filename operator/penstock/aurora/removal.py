@@ -9,7 +9,7 @@ from penstock.aurora import groups, scaling
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.state import Desired, Observed
 from penstock.aurora.topology import DELETING
-from penstock.aws.rds import AVAILABLE, Cluster
+from penstock.aws.rds import AVAILABLE, Cluster, Snapshot
 from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When
 
 # States in which AWS deletes neither a cluster nor an instance; what it says of others is met by the pace of the step.
@@ -19,10 +19,15 @@ _UNTOUCHABLE = ("creating", "starting", "stopping", "failing-over", "upgrading",
 def plan(desired: Desired, observed: Observed) -> Plan:
     """gone is set once nothing is left that the operator has to take down."""
     cluster = observed.cluster
+    if observed.renamed is not None:
+        return _renamed(desired, observed.renamed)
     if cluster is None:
         return _groups(desired, observed)
     if claim(desired, observed) is not Claim.OURS:
-        return Plan(gone=True, notes=(f"cluster {cluster.identifier} was never ours and stays",))
+        # What was created for a cluster that then became somebody else's is still ours.
+        steps = groups.deletion_steps(desired, observed)
+        note = f"cluster {cluster.identifier} was never ours and stays"
+        return Plan(tuple(steps)) if steps else Plan(gone=True, notes=(note,))
     if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
         return _retain(desired, observed, cluster)
     if cluster.status == DELETING:
@@ -81,6 +86,8 @@ def _delete(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
     elif not observed.snapshot_read:
         sentence = f"Looking for the final snapshot of cluster {cluster.identifier}."
         return Plan(waits=(Wait(Reason.BACKING_UP, sentence, 5.0),))
+    elif observed.snapshot is not None and not _of(cluster, observed.snapshot):
+        return Plan(refusals=(_stranger(observed.snapshot),))
     elif observed.snapshot is not None:
         # An earlier try took it and then failed; AWS refuses a second one of that name.
         if observed.snapshot.status != AVAILABLE:
@@ -113,14 +120,41 @@ def _delete(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:
     return Plan((step,))
 
 
+def _of(cluster: Cluster, snapshot: Snapshot) -> bool:
+    """Whether the snapshot holds this very cluster's data; an emulator may tell no resource id."""
+    if snapshot.cluster_resource_id and cluster.resource_id:
+        return snapshot.cluster_resource_id == cluster.resource_id
+    return snapshot.cluster in ("", cluster.identifier)
+
+
+def _stranger(snapshot: Snapshot) -> Refusal:
+    sentence = (
+        f"Deletion waits: snapshot {snapshot.identifier} has the name of the final snapshot and is of another cluster "
+        f"({snapshot.cluster or 'unknown'}). Delete it, or copy it under another name and delete it then: "
+        f"aws rds delete-db-cluster-snapshot --db-cluster-snapshot-identifier {snapshot.identifier}"
+    )
+    return Refusal(Reason.NOT_OWNED, sentence, again=30.0)
+
+
 def _groups(desired: Desired, observed: Observed) -> Plan:
     if observed.instances:
         names = ", ".join(sorted(observed.instances))
         return Plan(waits=(Wait(Reason.DELETING, f"The instances {names} are being deleted by AWS.", 10.0),))
     if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
         return Plan(gone=True)
-    steps = [*scaling.deregistration(desired, observed), *groups.deletion_steps(observed)]
+    steps = [*scaling.deregistration(desired, observed), *groups.deletion_steps(desired, observed)]
     return Plan(tuple(steps)) if steps else Plan(gone=True)
+
+
+def _renamed(desired: Desired, ours: Cluster) -> Plan:
+    """Of a cluster with another name nothing is deleted before somebody says so; to leave it is always right."""
+    if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
+        return _retain(desired, Observed(ours), ours)
+    sentence = (
+        f"Deletion waits: cluster {desired.identifier} was renamed to {ours.identifier} in AWS, and nothing of it is deleted. "
+        f"To delete it, set spec.clusterIdentifier: {ours.identifier}. To keep it, set spec.deletionPolicy: Retain."
+    )
+    return Plan(refusals=(Refusal(Reason.RENAMED, sentence, again=30.0),))
 
 
 def _retain(desired: Desired, observed: Observed, cluster: Cluster) -> Plan:

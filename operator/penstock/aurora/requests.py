@@ -8,11 +8,12 @@ from typing import Any
 
 from penstock.api.auroracluster import Instances, PerformanceInsights, Serverless
 from penstock.api.meta import OWNER_TAG
-from penstock.aurora.state import PASSWORD, Desired
+from penstock.aurora.state import PASSWORD, Desired, Scaling
 
 DIMENSION = "rds:cluster:ReadReplicaCount"
 POLICY_NAME = "penstock-reader-cpu"
-"""An autoscaled cluster has one target-tracking policy of ours, found again by its name."""
+"""What the target-tracking policy is called where there is none of METRIC yet; one that is there keeps its name."""
+METRIC = "RDSReaderAverageCPUUtilization"
 
 
 def tags(found: Mapping[str, str]) -> list[dict[str, str]]:
@@ -153,14 +154,15 @@ def scaling_resource(identifier: str) -> dict[str, str]:
     return {"ServiceNamespace": "rds", "ResourceId": f"cluster:{identifier}", "ScalableDimension": DIMENSION}
 
 
-def scaling_policy(target: int) -> dict[str, Any]:
-    """PutScalingPolicy's target tracking of the readers' processor time."""
+def scaling_policy(target: int, have: Scaling | None) -> dict[str, Any]:
+    """PutScalingPolicy's target tracking of the readers' processor time. have: what is there; its cooldowns stay."""
     return {
-        "PolicyName": POLICY_NAME,
+        "PolicyName": (have.policy if have else "") or POLICY_NAME,
         "PolicyType": "TargetTrackingScaling",
         "TargetTrackingScalingPolicyConfiguration": {
+            **(have.tracking if have else {}),
             "TargetValue": float(target),
-            "PredefinedMetricSpecification": {"PredefinedMetricType": "RDSReaderAverageCPUUtilization"},
+            "PredefinedMetricSpecification": {"PredefinedMetricType": METRIC},
         },
     }
 

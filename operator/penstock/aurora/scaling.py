@@ -1,4 +1,7 @@
-"""Reader autoscaling: the target and the policy in Application Auto Scaling. Pure."""
+"""Reader autoscaling: the target and the policy in Application Auto Scaling. Pure.
+
+Both are known by the cluster's identifier and are settings of the cluster: who owns the cluster owns them, whoever registered them.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def steps(desired: Desired, observed: Observed) -> list[Step]:
             Step(
                 _SERVICE,
                 "PutScalingPolicy",
-                {**where, **requests.scaling_policy(wanted.target)},
+                {**where, **requests.scaling_policy(wanted.target, have)},
                 f"aim at {wanted.target} % of the readers' processor time",
                 facet="scaling",
                 before=have and have.target,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.api.conditions import Reason
+from penstock.aurora import groups
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import Cluster
 from penstock.engine.plan import Refusal
@@ -38,7 +39,7 @@ def refusals(desired: Desired, observed: Observed, cluster: Cluster) -> tuple[Re
 
     What AWS (or an emulator) does not say is not judged.
     """
-    different = [*_cluster(desired, cluster), *_key(desired, observed, cluster), *_zones(desired, observed)]
+    different = [*_cluster(desired, observed, cluster), *_key(desired, observed, cluster), *_zones(desired, observed)]
     if not different:
         return ()
     return (
@@ -50,7 +51,7 @@ def refusals(desired: Desired, observed: Observed, cluster: Cluster) -> tuple[Re
     )
 
 
-def _cluster(desired: Desired, cluster: Cluster) -> Iterator[str]:
+def _cluster(desired: Desired, observed: Observed, cluster: Cluster) -> Iterator[str]:
     spec, name = desired.spec, cluster.identifier
     username = spec.credentials.master_username if spec.credentials else None
     if username and cluster.master_username and username.lower() != cluster.master_username.lower():
@@ -72,7 +73,7 @@ def _cluster(desired: Desired, cluster: Cluster) -> Iterator[str]:
             f"spec.network.subnetGroup says {network.subnet_group}, cluster {name} is in {group}: "
             f"write {group} or leave it out"
         )
-    if network.subnet_ids and group != desired.own_subnet_group:
+    if network.subnet_ids and groups.own_subnets(desired, observed) != group:
         yield (
             f"spec.network.subnetIds says {', '.join(network.subnet_ids)}, cluster {name} is in subnet group {group}: "
             f"write subnetGroup: {group} instead or leave it out"

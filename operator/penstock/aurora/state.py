@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from penstock.api import meta
 from penstock.api.auroracluster import AuroraClusterSpec, instance_identifier, ordinal_of
@@ -22,6 +25,11 @@ AUTOSCALED = "application-autoscaling-"
 PASSWORD = "(from the Secret)"  # noqa: S105 - a word, not a password
 """Stands for the master password in a step's parameters: plans are printed and logged. The actor puts the password in its place."""
 
+AWS_DEFAULT = "default."
+"""What the names of AWS's own parameter groups begin with; the family follows. They cannot be changed."""
+# What follows the name of a group of Penstock's where it holds parameters: the family.
+_FAMILY = r"(?:-aurora-[a-z]+[0-9]+(?:-[0-9]+)*)?"
+
 # RDS API reference, CreateDBClusterSnapshot: at most 63 characters.
 _SNAPSHOT_LENGTH = 63
 
@@ -32,7 +40,9 @@ class Desired:
 
     owner: the value of the owner tag. absent: the object is being deleted, and so is the cluster, as deletion_policy says. approved, wake: what the
     annotations penstock.dev/approve and penstock.dev/wake hold. failover_to: what penstock.dev/failover-to
-    holds. mode: of penstock.dev/mode. settled: the operator had reached this very generation before, so a difference is
+    holds. mode: of penstock.dev/mode. rival: an
+    older object, as namespace/name, that asks for the same cluster before there is one.
+    settled: the operator had reached this very generation before, so a difference is
     somebody else's doing.
     """
 
@@ -54,6 +64,7 @@ class Desired:
     failover_to: str = ""
     mode: str = meta.Mode.RECONCILE
     tenancy: Tenancy = UNENFORCED
+    rival: str = ""
 
     def instance(self, ordinal: int) -> str:
         """The identifier of the instance of that ordinal."""
@@ -75,12 +86,33 @@ class Desired:
 
     @property
     def own_subnet_group(self) -> str:
-        """The subnet group that is made of spec.network.subnetIds."""
+        """The subnet group that is created of spec.network.subnetIds. Two objects never have the same, whatever their names."""
+        return f"{self.legacy_subnet_group}-{self._mark}"
+
+    @property
+    def legacy_subnet_group(self) -> str:
+        """The name that Penstock once gave. Another object may have the same, so the owner tag decides; what carries this object's stays in use."""
         return f"penstock-{self.identifier}"
 
     def own_parameter_group(self, family: str) -> str:
         """The parameter group, of the cluster or of its instances, that holds spec.parameters; a major upgrade needs another."""
-        return f"penstock-{self.identifier}-{family.replace('.', '-')}"
+        return f"{self.own_subnet_group}-{family.replace('.', '-')}"
+
+    def legacy_parameter_group(self, family: str) -> str:
+        """As legacy_subnet_group, of a parameter group."""
+        return f"{self.legacy_subnet_group}-{family.replace('.', '-')}"
+
+    def may_be_own(self, group: str) -> bool:
+        """Whether the name is one that this object's groups may have: only then is the owner tag, which decides, worth a read."""
+        kept = self.status.parameter_groups
+        if group in (self.status.subnet_group, *((kept.cluster, kept.instance) if kept is not None else ())):
+            return group != "default" and not group.startswith(AWS_DEFAULT)
+        of_cluster = f"{re.escape(self.legacy_subnet_group)}(?:-[0-9a-f]{{8}})?"
+        return re.fullmatch(f"(?:{of_cluster}|penstock-.+-{self._mark}){_FAMILY}", group) is not None
+
+    @property
+    def _mark(self) -> str:
+        return hashlib.sha256(self.uid.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -107,7 +139,7 @@ class Engine:
 
 @dataclass(frozen=True)
 class Group:
-    """One of our parameter groups: itself, None when there is none, and what a user set in it (name → value)."""
+    """A parameter group: itself with its tags, None when there is none, and what a user set in it (name → value)."""
 
     group: ParameterGroup | None = None
     values: Mapping[str, str] = field(default_factory=dict)
@@ -115,11 +147,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Application Auto Scaling of the readers. target: percent of processor time, 0 without a policy."""
+    """Application Auto Scaling of the readers. target: percent of processor time, 0 without a policy. policy: the name of the one that says so.
+    tracking: all of its configuration, as AWS tells it: it is exchanged whole, and what the spec does not name stays."""
 
     minimum: int
     maximum: int
     target: float = 0.0
+    policy: str = ""
+    tracking: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -190,13 +225,16 @@ class Observed:
     """What was seen of the cluster. A facet that is None was not read, and the plan decides nothing about it.
 
     instances: by identifier, all that name the cluster, also those that somebody else made. engine: the facts of the running version when it is not
-    the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name. groups: our parameter groups, by
-    (level, name) with level "cluster" or "instance"; one that is absent here was not read. scaling: None when not read; an empty tuple when there is
-    none. source: what is to be restored from, before the restore. since: when the cluster or an instance last changed its state, as this process saw
-    it. held: refused steps by their ids. age: seconds since the account was last read. unread: reason and sentence of each facet that may not be
-    read. binding: None while nothing can be said of the connection Secret. drill: the FailoverDrill that runs. events: what AWS told of cluster and
-    instances so far. read_at: when the read of the cluster began. kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, ''
-    when there is no such alias.
+    the wanted one, or of AWS's default version while there is no cluster and the spec names none. families: by name.
+    groups: parameter groups that are ours or in force, by (level, name) with level "cluster" or "instance"; one that is absent here was not read.
+    subnet_groups: by name, None for one that is not there; likewise. scaling: None when not read; an empty tuple when there is
+    none. source: what is to be restored from, before the restore.
+    since: when the cluster or an instance last changed its state, as this process saw it. held: refused steps by their ids. age: seconds since
+    the account was last read. unread: reason and sentence of each facet that may not be read. binding: None while nothing can be said of the
+    connection Secret. drill: the
+    FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
+    kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, '' when there is no such alias.
+    renamed: the object's own cluster, by its id, where it has another name than the spec says; what has that name then is another cluster.
     """
 
     cluster: Cluster | None = None
@@ -204,8 +242,7 @@ class Observed:
     engine: Engine | None = None
     families: Mapping[str, Family] = field(default_factory=dict)
     groups: Mapping[tuple[str, str], Group] = field(default_factory=dict)
-    subnet_group: SubnetGroup | None = None
-    subnet_group_read: bool = False
+    subnet_groups: Mapping[str, SubnetGroup | None] = field(default_factory=dict)
     scaling: tuple[Scaling, ...] | None = None
     password: Password | None = None
     snapshot: Snapshot | None = None
@@ -220,3 +257,10 @@ class Observed:
     events: tuple[Event, ...] = ()
     read_at: datetime | None = None
     kms_key: str | None = None
+    renamed: Cluster | None = None
+
+    @property
+    def subnet_group(self) -> SubnetGroup | None:
+        """The subnet group of the cluster, or the one that it is to have, as far as it was read."""
+        in_force = self.subnet_groups.get(self.cluster.subnet_group) if self.cluster is not None else None
+        return in_force or next((g for g in self.subnet_groups.values() if g is not None), None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from penstock.api.conditions import Reason
 from penstock.aurora import groups, requests
 from penstock.aurora.changes import Change, combined, moves_group, tag_steps
-from penstock.aurora.groups import INSTANCE
+from penstock.aurora.groups import CLUSTER, INSTANCE
 from penstock.aurora.ownership import made
 from penstock.aurora.state import AUTOSCALED, Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster, Insights, Instance
@@ -67,18 +67,26 @@ def steps(desired: Desired, observed: Observed, cluster: Cluster, family: str, v
     there = present(desired, observed)
     group = None
     if not moves_group(desired, observed, cluster, INSTANCE):
-        group = groups.name_of(desired, INSTANCE, family, values.instance, "")
+        group = groups.name_of(desired, observed, INSTANCE, family, values.instance, "")
     # How many there are is not known while one that the cluster lists was not seen itself.
     if all(m.identifier in observed.instances for m in cluster.members):
-        _scale_out(desired, observed, there, group, found)
+        _scale_out(desired, observed, there, _group_of_new(desired, observed, cluster, group, values), found)
         _scale_in(desired, cluster, there, found)
     going = {s.parameters.get("DBInstanceIdentifier") for s in found.steps if s.operation == "DeleteDBInstance"}
     staying = [i for i in there if i.identifier not in going]
     for instance in staying:
         if made(desired, instance):
             found.steps += tag_steps(desired, instance.arn, instance.tags, f"instance {instance.identifier}")
-        found.steps += _quiet(desired, observed, cluster, instance, group)
-    _disturbing(desired, cluster, staying, found)
+        moves = bool(group and instance.parameter_group and group != instance.parameter_group)
+        move = (
+            [_group_change(instance, group or "")] if moves and not instance.identifier.startswith(AUTOSCALED) else []
+        )
+        taken = INSTANCE in values.taken
+        found.steps += _quiet(desired, observed, cluster, instance, [] if taken else move)
+        if taken:
+            steps = _modification(desired, observed, instance, move)
+            found.steps += groups.exchange(desired, observed, INSTANCE, family, values, steps)
+    _disturbing(desired, observed, cluster, staying, found)
     return found
 
 
@@ -193,7 +201,20 @@ def _scale_in(desired: Desired, cluster: Cluster, there: list[Instance], found: 
         )
 
 
-def _quiet(desired: Desired, observed: Observed, cluster: Cluster, instance: Instance, group: str | None) -> list[Step]:
+def _group_of_new(
+    desired: Desired, observed: Observed, cluster: Cluster, group: str | None, values: groups.Wanted
+) -> str | None:
+    """The parameter group of a new instance: where the others have somebody else's, theirs, since a failover may lead to it."""
+    if group is not None and INSTANCE not in values.taken:
+        return group
+    writer = observed.instances.get(cluster.writer)
+    theirs = writer.parameter_group if writer is not None else ""
+    return theirs if theirs and groups.is_foreign(desired, observed, INSTANCE, theirs) else None
+
+
+def _quiet(
+    desired: Desired, observed: Observed, cluster: Cluster, instance: Instance, exchanged: list[Change]
+) -> list[Step]:
     """What nobody notices: tier, Performance Insights, addresses, the parameter group. Not of what Application Auto Scaling made."""
     spec, changes = desired.spec, []
     if instance.identifier.startswith(AUTOSCALED):
@@ -208,14 +229,15 @@ def _quiet(desired: Desired, observed: Observed, cluster: Cluster, instance: Ins
     if public is not None and instance.publicly_accessible is not None and public != instance.publicly_accessible:
         changes.append(Change(f"public address {'on' if public else 'off'}", {"PubliclyAccessible": public}))
     changes += _insights(desired, instance.performance_insights)
-    if group and instance.parameter_group and group != instance.parameter_group:
-        changes.append(
-            Change(
-                f"instance parameter group {instance.parameter_group} → {group}",
-                {"DBParameterGroupName": group},
-                instance.parameter_group,
-            )
-        )
+    return _modification(desired, observed, instance, [*changes, *exchanged])
+
+
+def _group_change(instance: Instance, group: str) -> Change:
+    words = f"instance parameter group {instance.parameter_group} → {group}"
+    return Change(words, {"DBParameterGroupName": group}, instance.parameter_group)
+
+
+def _modification(desired: Desired, observed: Observed, instance: Instance, changes: list[Change]) -> list[Step]:
     return combined(
         desired,
         "ModifyDBInstance",
@@ -238,7 +260,7 @@ def _insights(desired: Desired, have: Insights | None) -> list[Change]:
     return [Change(f"Performance Insights {words}", requests.insights(wanted))]
 
 
-def _disturbing(desired: Desired, cluster: Cluster, staying: list[Instance], found: Found) -> None:
+def _disturbing(desired: Desired, observed: Observed, cluster: Cluster, staying: list[Instance], found: Found) -> None:
     """Class changes and reboots: readers first, the writer last, and relieved by a failover where a reader can take over."""
     ordered = sorted(staying, key=lambda i: i.identifier == cluster.writer)
     owed = False
@@ -250,7 +272,7 @@ def _disturbing(desired: Desired, cluster: Cluster, staying: list[Instance], fou
         steps: list[Step] = []
         if wanted and instance.instance_class and wanted != instance.instance_class:
             steps = _class_change(desired, instance, wanted, _heir(desired, cluster, staying) if writer else None)
-        elif _must_reboot(desired, cluster, instance):
+        elif _must_reboot(desired, observed, cluster, instance):
             steps = [_reboot(instance, writer=writer)]
         if writer and owed:
             # A reader's step may rest because AWS refused it, and then takes nobody's place: the writer's must wait all the same.
@@ -310,13 +332,15 @@ def _heir(desired: Desired, cluster: Cluster, staying: Iterable[Instance]) -> In
     return min(able, key=lambda i: (i.identifier.startswith(AUTOSCALED), tier(i), i.identifier), default=None)
 
 
-def _must_reboot(desired: Desired, cluster: Cluster, instance: Instance) -> bool:
+def _must_reboot(desired: Desired, observed: Observed, cluster: Cluster, instance: Instance) -> bool:
     """A static parameter of ours waits for it. What others wait for is theirs to decide; it is on the status."""
     member = cluster.member(instance.identifier)
-    ours = groups.managed(desired)
     waiting = "pending-reboot"
-    return ours and (
-        (member is not None and member.parameter_status == waiting) or instance.parameter_apply_status == waiting
+    of_cluster = member is not None and member.parameter_status == waiting
+    of_instance = instance.parameter_apply_status == waiting
+    return groups.managed(desired) and (
+        (of_cluster and not groups.is_foreign(desired, observed, CLUSTER, cluster.parameter_group))
+        or (of_instance and not groups.is_foreign(desired, observed, INSTANCE, instance.parameter_group))
     )
 
 

@@ -220,7 +220,7 @@ class Subnet:
 
 @dataclass(frozen=True)
 class SubnetGroup:
-    """A DB subnet group; subnets in order of their ids."""
+    """A DB subnet group; subnets in order of their ids. tags: as ListTagsForResource tells them, since no answer of a group has them."""
 
     name: str
     arn: str = ""
@@ -228,16 +228,18 @@ class SubnetGroup:
     vpc: str = ""
     status: str = ""
     subnets: tuple[Subnet, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """A DB cluster parameter group or a DB parameter group (of instances)."""
+    """A DB cluster parameter group or a DB parameter group (of instances). tags: see SubnetGroup."""
 
     name: str
     family: str = ""
     arn: str = ""
     description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -290,7 +292,7 @@ def cluster(answer: Mapping[str, Any]) -> Cluster:
         reader_endpoint=_text(answer.get("ReaderEndpoint")),
         port=_number(answer.get("Port")),
         members=_members(answer.get("DBClusterMembers") or ()),
-        tags=_tags(answer),
+        tags=tags(answer),
         created=_moment(answer.get("ClusterCreateTime")),
         database_name=_text(answer.get("DatabaseName")),
         master_username=_text(answer.get("MasterUsername")),
@@ -348,7 +350,7 @@ def instance(answer: Mapping[str, Any]) -> Instance:
         performance_insights=_insights(answer),
         monitoring_interval=_number(answer.get("MonitoringInterval")),
         pending=_pending(answer),
-        tags=_tags(answer),
+        tags=tags(answer),
         created=_moment(answer.get("InstanceCreateTime")),
         maintenance_window=_text(answer.get("PreferredMaintenanceWindow")),
         auto_minor_upgrade=_flag(answer.get("AutoMinorVersionUpgrade")),
@@ -444,7 +446,7 @@ def snapshot(answer: Mapping[str, Any]) -> Snapshot:
         kms_key=_text(answer.get("KmsKeyId")),
         port=_number(answer.get("Port")),
         size=_number(answer.get("AllocatedStorage")) or 0,
-        tags=_tags(answer),
+        tags=tags(answer),
         progress=_number(answer.get("PercentProgress")),
     )
 
@@ -489,7 +491,8 @@ def _pending(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in pending.items() if value is not None and value not in ("", [], {})}
 
 
-def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
+def tags(answer: Mapping[str, Any]) -> dict[str, str]:
+    """The TagList of a description or of ListTagsForResource."""
     return {str(t["Key"]): _text(t.get("Value")) for t in answer.get("TagList") or () if "Key" in t}
 
 
