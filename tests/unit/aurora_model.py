@@ -90,7 +90,7 @@ class Refused(Exception):
 class World:
     """One cluster and what stands around it. ends: ticks until a transition ends, by "cluster" or the instance. password: whose the master's is.
 
-    elsewhere: the cluster where somebody gave it another name.
+    users: what else uses a group, by the group's name. elsewhere: the cluster where somebody gave it another name.
     changing: the class that an instance gets when its change ends. heir: who becomes the writer.
     """
 
@@ -105,6 +105,7 @@ class World:
     heir: str = ""
     serial: int = 0
     elsewhere: Cluster | None = None
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:
@@ -500,7 +501,7 @@ def _groups(level: str) -> dict[str, Callable[[World, Mapping[str, Any]], World]
 
     def delete(world: World, p: Mapping[str, Any]) -> World:
         used = {world.cluster.parameter_group} if world.cluster else set()
-        if p[key] in used | {i.parameter_group for i in world.instances.values()}:
+        if p[key] in world.users or p[key] in used | {i.parameter_group for i in world.instances.values()}:
             raise Refused("InvalidDBParameterGroupState", "in use")
         return replace(world, groups={k: v for k, v in world.groups.items() if k != (level, p[key])})
 
@@ -546,7 +547,8 @@ def _subnets(p: Mapping[str, Any]) -> tuple[Subnet, ...]:
 
 
 def _delete_subnets(world: World, p: Mapping[str, Any]) -> World:
-    if world.cluster is not None and world.cluster.subnet_group == p["DBSubnetGroupName"]:
+    name = p["DBSubnetGroupName"]
+    if name in world.users or (world.cluster is not None and world.cluster.subnet_group == name):
         raise Refused("InvalidDBSubnetGroupStateFault", "in use")
     left = {k: v for k, v in world.subnet_groups.items() if k != p["DBSubnetGroupName"]}
     return replace(world, subnet_groups=left)

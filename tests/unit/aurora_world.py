@@ -18,6 +18,7 @@ from penstock.api.meta import OWNER_TAG
 from penstock.aurora import fields, groups, topology, versions
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.plan import plan
+from penstock.aurora.refusals import refine
 from penstock.aurora.state import AUTOSCALED, PASSWORD, Desired, Engine, Group, Observed, Password
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.holds import Holds, rests
@@ -110,6 +111,7 @@ class Operator:
     owner: str = OWNER
     uid: str = UID
     identifier: str = NAME
+    knows_users: bool = True
     made: set[str] = field(default_factory=set)
     since: datetime | None = None
 
@@ -191,6 +193,12 @@ class Operator:
             source=Source("snapshot", "one", {}) if asked.restore_from and cluster is None else None,
             held=dict(self.holds),
             renamed=world.elsewhere,
+            users={
+                facet: world.users[name]
+                for name in world.users
+                if self.knows_users
+                for facet in (f"subnets:{name}", f"groups:cluster:{name}", f"groups:instance:{name}")
+            },
         )
 
     @property
@@ -261,7 +269,10 @@ class Operator:
             self.world = model.apply(self.world, step)
         except Refused as refused:
             meaning = _MEANINGS.get(refused.code, Meaning.INVALID)
-            self.holds.refuse(asked, Trouble(meaning, "Refused", str(refused), code=refused.code), self.now, 0.5)
+            trouble = Trouble(meaning, "Refused", str(refused), code=refused.code)
+            if "GroupState" in refused.code:
+                trouble = refine(self.desired, asked, trouble)
+            self.holds.refuse(asked, trouble, self.now, 0.5)
             self.refused.append((step, refused))
             return
         self.holds.accept(asked, self.now)

@@ -10,6 +10,7 @@ from aurora_model import ARN, World
 from aurora_world import NAME, OWN, OWNER, Operator, settled, spec
 
 from penstock.api.meta import OWNER_TAG
+from penstock.aurora.plan import plan
 from penstock.aurora.state import Group, Scaling
 from penstock.aws.rds import ParameterGroup, Snapshot, Subnet, SubnetGroup
 from penstock.engine.plan import Plan
@@ -155,8 +156,6 @@ def test_the_loser_of_a_race_leaves_the_winners_and_takes_its_own_down() -> None
 def test_an_object_that_is_not_the_oldest_waits_before_anything_is_created() -> None:
     operator = Operator(spec(network=SUBNETS))
     desired = replace(operator.desired, rival="a/b-c")
-    from penstock.aurora.plan import plan
-
     found = plan(desired, operator.observe(), operator.now)
     assert found.steps == ()
     assert told(found) == [
@@ -303,3 +302,49 @@ def test_a_renamed_instance_stays_and_none_is_created_or_deleted_for_it() -> Non
         operator.time()
     assert set(operator.world.instances) == set(instances)
     assert not [w for w in writes(operator) if w.startswith(("Create", "Delete"))]
+
+
+# Groups that something else uses
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_group_that_a_clone_uses_is_left_to_it_after_a_while(*, known: bool) -> None:
+    operator = settled(
+        network=SUBNETS,
+        parameters={"log_min_duration_statement": "500"},
+        deletionPolicy="Delete",
+        deletionProtection=False,
+    )
+    operator.world = replace(operator.world, users={OWN: ("clone",), f"{OWN}-{FAMILY}": ("clone",)})
+    operator.knows_users = known
+    operator.absent = True
+    for _ in range(60):
+        found = operator.one_pass()
+        if operator.world.cluster is None and found.refusals:
+            break
+        operator.time()
+    reasons = {(r.reason, r.blocking) for r in found.refusals}
+    assert reasons == {("InUse", True)}, "somebody must act"
+    assert ("clone" in found.refusals[0].sentence) is known
+    assert not found.gone
+    for _ in range(22):
+        operator.time()
+    found = operator.one_pass()
+    assert found.gone
+    assert [s.partition(" behind")[0] for s in found.left] == [
+        f"Left cluster parameter group {OWN}-{FAMILY}",
+        f"Left subnet group {OWN}",
+    ]
+    assert OWN in operator.world.subnet_groups
+
+
+def test_a_group_that_is_free_again_goes() -> None:
+    operator = settled(network=SUBNETS, deletionPolicy="Delete", deletionProtection=False)
+    operator.world = replace(operator.world, users={OWN: ("clone",)})
+    operator.absent = True
+    for _ in range(20):
+        operator.one_pass()
+        operator.time()
+    operator.world = replace(operator.world, users={})
+    assert operator.converge().gone
+    assert operator.world.subnet_groups == {}

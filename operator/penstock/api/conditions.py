@@ -81,6 +81,7 @@ class Reason(StrEnum):
     ALREADY_EXISTS = "AlreadyExists"
     FORBIDDEN = "Forbidden"
     RENAMED = "Renamed"
+    IN_USE = "InUse"
     SECRET_INVALID = "SecretInvalid"  # noqa: S105 - a word, not a password
     ACCESS_DENIED = "AccessDenied"
     CREDENTIALS_MISSING = "CredentialsMissing"

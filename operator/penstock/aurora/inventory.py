@@ -195,6 +195,11 @@ class Inventory:
         found = self._regions.get(region)
         return () if found is None else found.log.of(identifier.lower())
 
+    def users(self, region: str, level: str, name: str) -> tuple[str, ...]:
+        """The clusters, or the instances of clusters, that use a group. level: cluster, instance or subnets."""
+        found = self._regions.get(region)
+        return () if found is None else found.users(level, name)
+
     def measure(self) -> None:
         """Set the metrics; to be called before they are read."""
         for name, region in self._regions.items():
@@ -296,6 +301,14 @@ class _Region:
             self.hurries.pop(identifier, None)
         for reader in self.readers:
             reader.poke()
+
+    def users(self, level: str, name: str) -> tuple[str, ...]:
+        if level == "instance":
+            members = (i for instances in self._instances.values() for i in instances.values())
+            return tuple(sorted(i.identifier for i in members if i.parameter_group == name))
+        clusters = self._clusters.values()
+        used = (c for c in clusters if (c.subnet_group if level == "subnets" else c.parameter_group) == name)
+        return tuple(sorted(c.identifier for c in used))
 
     def view(self, identifier: str, known_as: Callable[[Cluster], bool]) -> View:
         there = self._clusters.get(identifier)

@@ -14,7 +14,7 @@ from penstock.api.meta import OWNER_TAG
 from penstock.aurora.catalogue import Catalogue
 from penstock.aurora.facets import Facets, cycle
 from penstock.aurora.inventory import Inventory, View
-from penstock.aurora.memory import MISSING, NEVER, Memory
+from penstock.aurora.memory import MISSING, NEVER, Memory, group_facet, subnets_facet
 from penstock.aurora.state import Desired, Observed
 from penstock.aws import rds
 from penstock.aws.account import Account
@@ -104,7 +104,15 @@ class Observer:
         memory.must_look = False
         since = asyncio.get_running_loop().time() - view.cluster_read_at
         read_at = self.clock() - timedelta(seconds=since) if view.cluster_read_at > NEVER else None
-        return replace(observed, events=view.events, read_at=read_at, renamed=renamed)
+        users = self._users(desired, observed) if desired.absent else {}
+        return replace(observed, events=view.events, read_at=read_at, renamed=renamed, users=users)
+
+    def _users(self, desired: Desired, observed: Observed) -> dict[str, tuple[str, ...]]:
+        kept = [("subnets", name) for name in observed.subnet_groups]
+        asked = {group_facet(level, name): (level, name) for level, name in observed.groups}
+        asked |= {subnets_facet(name): (level, name) for level, name in kept}
+        found = {facet: self.inventory.users(desired.region, *group) for facet, group in asked.items()}
+        return {facet: users for facet, users in found.items() if users}
 
     async def _by_id(self, desired: Desired, look: Look) -> Cluster | None:
         """The object's cluster under whatever name. Before one is created in its place, a list that may lack it for a moment is not enough."""

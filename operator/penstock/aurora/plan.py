@@ -39,7 +39,7 @@ _DISTURBING = (Effect.RESTART, Effect.FAILOVER)
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The plan for one cluster. See engine.plan for its parts."""
     if desired.absent:
-        removed = removal.plan(desired, observed)
+        removed = removal.plan(desired, observed, now)
         if not removed.steps:
             return removed
         return rest(removed.steps, observed.held, now, removed.waits, removed.refusals)

@@ -62,6 +62,9 @@ def _by_code(desired: Desired, step: Step, trouble: Trouble) -> Judged | None:
             Reason.INVALID,
             f"The subnets lie in too few zones: name subnets in two zones or more in spec.network.subnetIds. {said}",
         )
+    if step.operation.startswith("Delete") and "Group" in step.operation and code.startswith("InvalidDB"):
+        # AWS names the state of a group only to say that something uses it, and that does not end by itself.
+        return (Meaning.CONFLICT, Reason.IN_USE, f"To {step.summary} is not possible while something uses it. {said}")
     if code == "KMSKeyNotAccessible":
         key = asked.get("KmsKeyId")
         named = f"{key} (spec.encryption.kmsKey)" if key else "that encrypts the cluster"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 from penstock.api.conditions import Reason
 from penstock.api.forms import DeletionPolicy
 from penstock.api.meta import ADOPTABLE_BY, OWNER_TAG
@@ -12,22 +15,23 @@ from penstock.aurora.topology import DELETING
 from penstock.aws.rds import AVAILABLE, Cluster, Snapshot
 from penstock.engine.plan import Effect, Plan, Refusal, Step, Wait, When
 
+# For how long a group that something else uses keeps the object.
+_PATIENCE = timedelta(minutes=10)
 # States in which AWS deletes neither a cluster nor an instance; what it says of others is met by the pace of the step.
 _UNTOUCHABLE = ("creating", "starting", "stopping", "failing-over", "upgrading", "renaming", "migrating")
 
 
-def plan(desired: Desired, observed: Observed) -> Plan:
+def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """gone is set once nothing is left that the operator has to take down."""
     cluster = observed.cluster
     if observed.renamed is not None:
         return _renamed(desired, observed.renamed)
     if cluster is None:
-        return _groups(desired, observed)
+        return _groups(desired, observed, now)
     if claim(desired, observed) is not Claim.OURS:
         # What was created for a cluster that then became somebody else's is still ours.
-        steps = groups.deletion_steps(desired, observed)
         note = f"cluster {cluster.identifier} was never ours and stays"
-        return Plan(tuple(steps)) if steps else Plan(gone=True, notes=(note,))
+        return replace(_around(observed, now, groups.deletion_steps(desired, observed)), notes=(note,))
     if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
         return _retain(desired, observed, cluster)
     if cluster.status == DELETING:
@@ -136,14 +140,37 @@ def _stranger(snapshot: Snapshot) -> Refusal:
     return Refusal(Reason.NOT_OWNED, sentence, again=30.0)
 
 
-def _groups(desired: Desired, observed: Observed) -> Plan:
+def _groups(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if observed.instances:
         names = ", ".join(sorted(observed.instances))
         return Plan(waits=(Wait(Reason.DELETING, f"The instances {names} are being deleted by AWS.", 10.0),))
     if desired.spec.deletion_policy is DeletionPolicy.RETAIN:
         return Plan(gone=True)
     steps = [*scaling.deregistration(desired, observed), *groups.deletion_steps(desired, observed)]
-    return Plan(tuple(steps)) if steps else Plan(gone=True)
+    return _around(observed, now, steps)
+
+
+def _around(observed: Observed, now: datetime, steps: list[Step]) -> Plan:
+    """Take down what stood around the cluster; what something else uses is told, and after a while left to that."""
+    free, told, left = [], [], []
+    until = (observed.since or now) + _PATIENCE
+    for step in steps:
+        users, held = observed.users.get(step.facet, ()), observed.held.get(step.id)
+        refused = held.sentence if held is not None and held.reason == Reason.IN_USE else ""
+        what = step.summary.removeprefix("delete ")
+        if (users or refused) and now >= until:
+            why = f"{', '.join(users)} still uses it" if users else refused
+            left.append(f"Left {what} behind. {why.rstrip('.')}.")
+        elif users:
+            sentence = (
+                f"Deletion waits: {what} was created for this object, and {', '.join(users)} still uses it. "
+                f"It is deleted when nothing uses it, or left behind at {until:%H:%M} UTC."
+            )
+            told.append(Refusal(Reason.IN_USE, sentence, again=min(30.0, max(1.0, (until - now).total_seconds()))))
+        else:
+            free.append(step)
+    gone = not free and not told
+    return Plan(tuple(free), (), tuple(told), gone=gone, left=tuple(left) if gone else ())
 
 
 def _renamed(desired: Desired, ours: Cluster) -> Plan:

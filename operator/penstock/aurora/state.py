@@ -235,6 +235,7 @@ class Observed:
     FailoverDrill that runs. events: what AWS told of cluster and instances so far. read_at: when the read of the cluster began.
     kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, '' when there is no such alias.
     renamed: the object's own cluster, by its id, where it has another name than the spec says; what has that name then is another cluster.
+    users: of a deletion, the clusters and instances that use a group that was created for this one, by the facet of the group.
     """
 
     cluster: Cluster | None = None
@@ -258,6 +259,7 @@ class Observed:
     read_at: datetime | None = None
     kms_key: str | None = None
     renamed: Cluster | None = None
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def subnet_group(self) -> SubnetGroup | None:

@@ -14,6 +14,8 @@ from penstock.engine.errors import Meaning, Trouble, retry_delay
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When
 
 _FORGOTTEN = timedelta(minutes=10)
+# Refusals in a row for the resource's state, which take about ten minutes at the pace of Meaning.BUSY.
+_LASTING = 14
 # Seconds that an accepted step rests, by how often it was accepted. The first is what AWS's eventual consistency needs.
 _RESTS = (5.0, 20.0, 60.0, 300.0)
 # Refused by these meanings, a step rests while others go on; everything else is met by the pace of the whole object.
@@ -57,7 +59,9 @@ class Holds(dict[str, Held]):
         before = self.get(step.id)
         count = before.count + 1 if before and not before.accepted else 1
         delay = trouble.retry_after if trouble.retry_after is not None else retry_delay(trouble.meaning, count, jitter)
-        stalled = trouble.meaning in (Meaning.INVALID, Meaning.DENIED)
+        # A state that AWS does not leave for so long is none that ends by itself.
+        lasting = trouble.meaning is Meaning.BUSY and count >= _LASTING
+        stalled = trouble.meaning in (Meaning.INVALID, Meaning.DENIED, Meaning.CONFLICT) or lasting
         self[step.id] = Held(trouble.reason, trouble.sentence, now + timedelta(seconds=delay), count, stalled)
 
 

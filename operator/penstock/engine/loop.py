@@ -236,6 +236,8 @@ class Loop:
                 break
             # What one step met, the next plan tells and lays aside, so that the other steps need not wait for it.
         if deleting and outcome.plan.gone and outcome.trouble is None and mode is meta.Mode.RECONCILE:
+            for sentence in outcome.plan.left:
+                await self._recorder.tell(obj, Note("LeftBehind", sentence, warning=True, action="Delete"))
             await self._release(key, obj)
             return None
         return await self._finish(kind, key, obj, desired, outcome, mode, forced)

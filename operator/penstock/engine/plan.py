@@ -95,6 +95,8 @@ class Refusal:
 class Plan:
     """Steps in the order in which they run, what is being waited for, and what is refused. An empty plan means: as desired.
 
+    left: sentences about what a deletion leaves behind although it was ours; each becomes a Warning Event when the object goes.
+
     notes: sentences that keep nothing from being done and are worth knowing before it is, such as an objective that the declared shape cannot attain.
     """
 
@@ -103,6 +105,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     gone: bool = False
     notes: tuple[str, ...] = field(default=())
+    left: tuple[str, ...] = ()
 
     @property
     def runnable(self) -> tuple[Step, ...]:
