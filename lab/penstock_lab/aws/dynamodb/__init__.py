@@ -1,1 +1,1 @@
-"""DynamoDB: a control plane of our own around moto's tables, items and expressions."""
+"""DynamoDB: tables, items, expressions and PartiQL of our own; moto's streams, exports and imports."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
 import threading
@@ -12,12 +11,6 @@ from typing import Any
 import moto.dynamodb.models as models
 import moto.dynamodb.models.table as table_models
 from moto.core.base_backend import BackendDict
-from moto.dynamodb.comparisons import create_condition_expression_parser, get_expected
-from moto.dynamodb.exceptions import ConditionalCheckFailed, ItemSizeTooLarge, ItemSizeToUpdateTooLarge
-from moto.dynamodb.models.dynamo_type import Item
-from moto.dynamodb.parsing.executors import UpdateExpressionExecutor
-from moto.dynamodb.parsing.expressions import UpdateExpressionParser
-from moto.dynamodb.parsing.validators import UpdateExpressionValidator
 
 from ..clock import clock
 from ..errors import AwsError
@@ -106,56 +99,6 @@ class LabDynamoDB(_Backend):
         for key in tag_keys:
             self.get_table(arn).tag_map.pop(key, None)
 
-    def update_item(
-        self,
-        table_name: str,
-        key: dict[str, dict[str, Any]],
-        update_expression: str,
-        expression_attribute_names: dict[str, Any],
-        expression_attribute_values: dict[str, Any],
-        attribute_updates: dict[str, Any] | None = None,
-        expected: dict[str, Any] | None = None,
-        condition_expression: str | None = None,
-        return_values_on_condition_check_failure: str | None = None,
-    ) -> Item:
-        """As moto, but on a copy that is committed whole: moto changes the stored item even when it then fails."""
-        table = self.get_table(table_name)
-        hash_key, range_key = self.get_keys_value(table, key)
-        current = table.get_item(hash_key, range_key)
-        if not get_expected(expected or {}).expr(current):
-            raise ConditionalCheckFailed
-        condition = create_condition_expression_parser(
-            condition_expression, expression_attribute_names, expression_attribute_values
-        ).parse()
-        if not condition.expr(current):
-            if return_values_on_condition_check_failure == "ALL_OLD" and current is not None:
-                raise ConditionalCheckFailed(item=current.to_json()["Attributes"])
-            raise ConditionalCheckFailed
-        item = (
-            Item(hash_key, range_key, {name: key[name] for name in table.table_key_attrs})
-            if current is None
-            else copy.deepcopy(current)
-        )
-        if attribute_updates:
-            item.validate_no_empty_key_values(attribute_updates, table.attribute_keys)
-        if update_expression:
-            ast = UpdateExpressionValidator(
-                UpdateExpressionParser.make(update_expression),
-                expression_attribute_names=expression_attribute_names,
-                expression_attribute_values=expression_attribute_values,
-                item=item,
-                table=table,
-            ).validate()
-            ast.normalize()
-            try:
-                UpdateExpressionExecutor(ast, item, expression_attribute_names).execute()
-            except ItemSizeTooLarge:
-                raise ItemSizeToUpdateTooLarge from None
-        else:
-            item.update_with_attribute_updates(attribute_updates or {})
-        table.commit(hash_key, range_key, item)
-        return item
-
 
 def install() -> BackendDict[LabDynamoDB]:
     """Puts these classes in moto's place, everywhere it keeps a reference."""
@@ -163,7 +106,6 @@ def install() -> BackendDict[LabDynamoDB]:
     import moto.dynamodbstreams.models as streams
 
     for tracked in (
-        Item,
         table_models.Table,
         table_models.GlobalSecondaryIndex,
         table_models.StreamRecord,

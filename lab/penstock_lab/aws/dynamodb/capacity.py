@@ -13,6 +13,8 @@ from typing import Any
 from ..errors import AwsError
 from ..metrics import metrics
 from ..settings import settings
+from .size import item_size
+from .values import Attributes, equal
 
 _NAMESPACE = "AWS/DynamoDB"
 _KINDS = {"read": "ReadCapacityUnits", "write": "WriteCapacityUnits"}
@@ -122,13 +124,11 @@ class Meter:
         """Charges a write, before it happens. Raises AwsError when the table or one of its indexes is out."""
         if self.free:
             return
-        from .size import item_size
-
         units = write_units(item_size(old) if old is not None else None, item_size(new) if new is not None else None)
         charges: list[tuple[Any, float]] = [(None, units * self.factor)]
         local: list[tuple[str, float]] = []
         for index in table.indexes:
-            cost = _index_units(index, _names(index), old, new) * self.factor
+            cost = _index_units(index, old, new) * self.factor
             if cost:
                 local.append((index.name, cost))
         extra = sum(cost for _, cost in local)
@@ -136,7 +136,7 @@ class Meter:
         for index in table.global_indexes:
             # Filled from the table afterwards, by plain writes: a transaction doubles the table's own alone (measured on AWS by its own
             # toolkit, agent-toolkit-for-aws, skills for DynamoDB's costs).
-            cost = _index_units(index, index.projected_names(), old, new)
+            cost = _index_units(index, old, new)
             if cost:
                 charges.append((index, cost))
         self._charge(table, charges, "write")
@@ -242,36 +242,21 @@ def _exceeded(table: Any, index: Any, kind: str) -> AwsError:
     )
 
 
-def _names(index: Any) -> frozenset[str] | None:
-    kind = index.projection.get("ProjectionType")
-    if kind == "ALL":
-        return None
-    extra = index.projection.get("NonKeyAttributes", ()) if kind == "INCLUDE" else ()
-    return frozenset((*index.table_key_attrs, *index.schema_key_attrs, *extra))
-
-
-def _index_units(index: Any, names: frozenset[str] | None, old: Any, new: Any) -> float:
+def _index_units(index: Any, old: Attributes | None, new: Attributes | None) -> float:
     """Developer guide, "Provisioned throughput considerations for global secondary indexes"."""
-    from .size import item_size
+    from .store import holds, projected_names
 
-    keys = index.schema_key_attrs
-    was = old is not None and all(name in old.attrs for name in keys)
-    will = new is not None and all(name in new.attrs for name in keys)
+    was, will = holds(index, old), holds(index, new)
     if not was and not will:
         return 0.0
+    names = projected_names(index)
+    old, new = old or {}, new or {}
     before = item_size(old, names) if was else None
     after = item_size(new, names) if will else None
     if was and will:
-        if any(old.attrs[name] != new.attrs[name] for name in keys):
+        if any(old[name] != new[name] for name in index.schema_key_attrs):
             # A changed key is a delete and a put.
             return write_units(before, None) + write_units(None, after)
-        shared = old.attrs.keys() | new.attrs.keys() if names is None else names
-        if all(_same(old.attrs.get(name), new.attrs.get(name)) for name in shared):
+        if all(equal(old.get(name), new.get(name)) for name in (old.keys() | new.keys() if names is None else names)):
             return 0.0
     return write_units(before, after)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if one is None or other is None:
-        return one is other
-    return bool(one == other)

@@ -13,7 +13,7 @@ from ..dispatch import Handler
 from ..errors import AwsError, validation
 from ..metrics import metrics
 from ..request import Request
-from . import account, backups, insights, items, policies, tables, tags, ttl, updates
+from . import account, backups, insights, items, partiql, policies, tables, tags, ttl, updates
 from .backend import LabDynamoDB
 
 Operation = Callable[[LabDynamoDB, Request], dict[str, Any]]
@@ -46,18 +46,18 @@ OPERATIONS: dict[str, Operation] = {
     "RestoreTableFromBackup": backups.restore_table_from_backup,
     "RestoreTableToPointInTime": backups.restore_table_to_point_in_time,
     "DescribeKinesisStreamingDestination": account.no_kinesis_destinations,
-    "GetItem": items.run,
-    "PutItem": items.run,
-    "UpdateItem": items.run,
-    "DeleteItem": items.run,
-    "Query": items.run,
-    "Scan": items.run,
+    "GetItem": items.single(items.get_item, "GetItem"),
+    "PutItem": items.single(items.put_item, "PutItem"),
+    "UpdateItem": items.single(items.update_item, "UpdateItem"),
+    "DeleteItem": items.single(items.delete_item, "DeleteItem"),
+    "Query": items.single(items.query, "Query"),
+    "Scan": items.single(items.scan, "Scan"),
     "BatchGetItem": items.batch_get_item,
     "BatchWriteItem": items.batch_write_item,
     "TransactGetItems": items.transact_get_items,
-    "ExecuteStatement": items.run,
-    "BatchExecuteStatement": items.run,
-    "ExecuteTransaction": items.run,
+    "ExecuteStatement": partiql.execute_statement,
+    "BatchExecuteStatement": partiql.batch_execute_statement,
+    "ExecuteTransaction": partiql.execute_transaction,
     "TransactWriteItems": items.transact_write_items,
 }
 
@@ -78,6 +78,9 @@ def _handler(backends: BackendDict[LabDynamoDB], operation: Operation, required:
         parameters = request.parameters or {}
         for name in required:
             if parameters.get(name) is None:
+                if request.operation == "CreateTable" and name == "TableName":
+                    # Measured against AWS by the public suite dynamodb-conformance.
+                    raise validation("The parameter 'TableName' is required but was not present in the request")
                 member = name[:1].lower() + name[1:]
                 raise validation(
                     f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: "

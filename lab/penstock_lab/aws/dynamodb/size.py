@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from .values import Attributes
 
 
-def item_size(item: Item, names: frozenset[str] | None = None) -> int:
-    """Bytes of the item, or of those of its attributes that are in ``names``."""
+def item_size(attributes: Attributes, names: frozenset[str] | None = None) -> int:
+    """Bytes of an item, or of those of its attributes that are in ``names``."""
     return sum(
-        len(name.encode()) + _size(value.type, value.value)
-        for name, value in item.attrs.items()
-        if names is None or name in names
+        len(name.encode()) + _size(value) for name, value in attributes.items() if names is None or name in names
     )
 
 
-def wire_size(attributes: dict[str, Any]) -> int:
-    """The same for attributes as they are in a request."""
-    return sum(len(name.encode()) + _size(*next(iter(value.items()))) for name, value in attributes.items())
-
-
-def _size(kind: str, value: Any) -> int:
+def _size(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
     match kind:
         case "S":
-            return len(value.encode())
+            return len(content.encode())
         case "N":
             # About one byte for two significant digits, plus one.
-            digits = value.lstrip("+-").split("e")[0].split("E")[0].replace(".", "").strip("0")
-            return (len(digits) + 1) // 2 + 1 + (1 if value.startswith("-") else 0)
+            digits = content.lstrip("-").replace(".", "").strip("0")
+            return (len(digits) + 1) // 2 + 1 + content.startswith("-")
         case "B":
-            return len(value) if isinstance(value, bytes) else len(base64.b64decode(value))
+            return len(content) // 4 * 3 - content.count("=", -2)
         case "BOOL" | "NULL":
             return 1
         case "SS" | "NS" | "BS":
-            return sum(_size(kind[0], member) for member in value)
+            return sum(_size({kind[0]: member}) for member in content)
         case "L":
-            return 3 + sum(1 + _nested(member) for member in value)
+            return 3 + sum(1 + _size(member) for member in content)
         case "M":
-            return 3 + sum(1 + len(name.encode()) + _nested(member) for name, member in value.items())
-    return len(str(value))
-
-
-def _nested(value: Any) -> int:
-    if isinstance(value, DynamoType):
-        return _size(value.type, value.value)
-    return _size(*next(iter(value.items())))
+            return 3 + sum(1 + len(name.encode()) + _size(member) for name, member in content.items())
+    return len(str(content))

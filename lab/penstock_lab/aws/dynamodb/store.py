@@ -1,4 +1,4 @@
-"""Tables, indexes and items: moto's classes with the state and the one commit point that it lacks.
+"""Tables, indexes and items: moto's classes for tables with the state, the items and the one commit point of our own.
 
 Items are never changed in place: a write replaces the whole item, so backups, the journal for point-in-time recovery
 and stale reads are shallow copies. Every change of an item goes through :meth:`LabTable.commit`.
@@ -7,25 +7,54 @@ and stale reads are shallow copies. Every change of an item goes through :meth:`
 from __future__ import annotations
 
 import collections
-import copy
 import datetime
 import itertools
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import moto.dynamodb.models.table as table_models
-from moto.dynamodb.models.dynamo_type import DynamoType, Item
+from moto.dynamodb.models.dynamo_type import DynamoType
 
 from ..clock import clock
-from ..errors import AwsError
 from ..settings import settings
+from . import values
 from .size import item_size
+from .values import Attributes
 
 if TYPE_CHECKING:
     from .backend import LabDynamoDB
 
 _Table = table_models.Table
 _Index = table_models.GlobalSecondaryIndex
+
+# What values.sortable gives of the partition key, and of the sort key or None.
+Key = tuple[Any, Any]
+
+
+class _Seen:
+    """An item as moto's streams and exports read it."""
+
+    def __init__(self, attributes: Attributes, hash_name: str, range_name: str | None) -> None:
+        self._attributes = attributes
+        self.hash_key = DynamoType(attributes[hash_name])
+        self.range_key = DynamoType(attributes[range_name]) if range_name else None
+
+    def to_json(self, root_attr_name: str = "Attributes") -> dict[str, Any]:
+        return {root_attr_name: self._attributes}
+
+
+def holds(index: Any, item: Attributes | None) -> bool:
+    """An item is in an index only if it has all of the index's key attributes."""
+    return item is not None and all(name in item for name in index.schema_key_attrs)
+
+
+def projected_names(index: Any) -> frozenset[str] | None:
+    """The attributes in an index, local or global; None for all."""
+    kind = index.projection.get("ProjectionType")
+    if kind == "ALL":
+        return None
+    extra = index.projection.get("NonKeyAttributes", ()) if kind == "INCLUDE" else ()
+    return frozenset((*index.table_key_attrs, *index.schema_key_attrs, *extra))
 
 
 class LabIndex(_Index):
@@ -52,24 +81,11 @@ class LabIndex(_Index):
     def arn(self) -> str:
         return f"{self.table.table_arn}/index/{self.name}"
 
-    def holds(self, item: Item | None) -> bool:
-        """An item is in an index only if it has all of the index's key attributes."""
-        return item is not None and all(name in item.attrs for name in self.schema_key_attrs)
-
-    def projected_size(self, item: Item) -> int:
-        return item_size(item, self.projected_names())
-
-    def projected_names(self) -> frozenset[str] | None:
-        """The attributes in the index; None for all."""
-        if self.projection.get("ProjectionType") == "ALL":
-            return None
-        extra = self.projection.get("NonKeyAttributes", ()) if self.projection["ProjectionType"] == "INCLUDE" else ()
-        return frozenset((*self.table_key_attrs, *self.schema_key_attrs, *extra))
-
     def recount(self) -> None:
-        held = [item for item in self.table.each_item() if self.holds(item)]
+        held = [item for item in self.table.each_item() if holds(self, item)]
+        names = projected_names(self)
         self.count = len(held)
-        self.bytes = sum(self.projected_size(item) for item in held)
+        self.bytes = sum(item_size(item, names) for item in held)
 
     def visible(self, now: float) -> tuple[int, int]:
         """Items and bytes as DescribeTable gives them: they grow while the index backfills."""
@@ -112,7 +128,7 @@ class Insights:
 
 
 class LabTable(_Table):
-    """A table. ``items`` maps as in moto: hash key to item, or to range key to item."""
+    """A table. ``items`` maps the partition key to sort key to item; the sort key is None where the table has none."""
 
     __module__ = "moto.dynamodb.models.table"
 
@@ -163,7 +179,8 @@ class LabTable(_Table):
         self.peaks: dict[str, Any] = {}
         self.count = 0
         self.bytes = 0
-        self.journal: collections.deque[tuple[float, DynamoType, DynamoType | None, Item | None]] = collections.deque()
+        self.items: dict[Any, dict[Any, Attributes]] = {}
+        self.journal: collections.deque[tuple[float, Key, Attributes | None]] = collections.deque()
         # The oldest moment the journal can go back to; None while nothing is kept.
         self.journal_from: float | None = None
         self.global_indexes: list[LabIndex] = [LabIndex(s, self) for s in spec.get("GlobalSecondaryIndexes") or ()]
@@ -208,187 +225,108 @@ class LabTable(_Table):
     def index(self, name: str) -> LabIndex | None:
         return next((i for i in self.global_indexes if i.name == name), None)
 
-    def each_item(self) -> Any:
-        if self.has_range_key:
-            return itertools.chain.from_iterable(by_range.values() for by_range in list(self.items.values()))
-        return list(self.items.values())
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each attribute that is part of a key."""
+        return {a["AttributeName"]: a["AttributeType"] for a in self.attr}
+
+    def each_item(self) -> list[Attributes]:
+        return list(itertools.chain.from_iterable(partition.values() for partition in list(self.items.values())))
 
     def __len__(self) -> int:
         return self.count
 
-    def get_item(
-        self,
-        hash_key: DynamoType,
-        range_key: DynamoType | None = None,
-        projection_expression: list[list[str]] | None = None,
-    ) -> Item | None:
-        # moto leaves an empty partition behind for every miss.
-        if hash_key not in self.items:
-            if self.has_range_key and not range_key:
-                return super().get_item(hash_key, range_key)
-            return None
-        return super().get_item(hash_key, range_key, projection_expression)
+    def all_items(self) -> list[Any]:
+        """For moto's export."""
+        return [_Seen(item, self.hash_key_attr, self.range_key_attr) for item in self.each_item()]
 
-    def put_item(self, item_attrs: dict[str, Any], *args: Any, **kwargs: Any) -> Item:
-        # moto checks everything and stores at the end; it stores into a draft, and the draft is committed.
-        draft = copy.copy(self)
-        draft.items = _Draft(self.items)
-        draft.stream_shard = None
-        item = _Table.put_item(draft, item_attrs, *args, **kwargs)
-        self.commit(item.hash_key, item.range_key, item)
-        return item
+    def put_item(self, item_attrs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """For moto's import, whose items are mappings of its parser's own."""
+        from .writes import put
 
-    def delete_item(self, hash_key: DynamoType, range_key: DynamoType | None) -> Item | None:
-        old = self.get_item(hash_key, range_key)
-        self.commit(hash_key, range_key, None)
-        return old
+        return put(self, values.checked_all(_plain(item_attrs)))
 
-    def commit(self, hash_key: DynamoType, range_key: DynamoType | None, new: Item | None) -> None:
+    def key(self, attributes: Attributes) -> Key:
+        """The key of an item or of a request's ``Key``, which has been checked."""
+        sort = values.sortable(attributes[self.range_key_attr]) if self.range_key_attr else None
+        return values.sortable(attributes[self.hash_key_attr]), sort
+
+    def find(self, key: Key) -> Attributes | None:
+        return self.items.get(key[0], {}).get(key[1])
+
+    def commit(self, key: Key, new: Attributes | None) -> None:
         """The one place where an item changes: metered, journalled, streamed. Raises AwsError when throttled."""
         now = clock.now()
-        old = self.get_item(hash_key, range_key)
+        old = self.find(key)
         self.backend.meter.write(self, old, new, now)
-        self._store(hash_key, range_key, new)
+        self._store(key, new)
         if old is not None or new is not None:
             self._account(old, new)
             if self.journal_from is not None:
-                self.journal.append((now, hash_key, range_key, old))
+                self.journal.append((now, key, old))
                 while len(self.journal) > settings.pitr_journal_max:
                     self.journal_from = self.journal.popleft()[0]
-            if self.stream_shard is not None and not (old is not None and new is not None and old == new):
-                self.stream_shard.add(old, new)
+            if self.stream_shard is not None and not (old is not None and new is not None and values.same(old, new)):
+                seen = [
+                    None if one is None else _Seen(one, self.hash_key_attr, self.range_key_attr) for one in (old, new)
+                ]
+                self.stream_shard.add(*seen)
 
-    def _store(self, hash_key: DynamoType, range_key: DynamoType | None, new: Item | None) -> None:
+    def _store(self, key: Key, new: Attributes | None) -> None:
         if new is not None:
-            if self.has_range_key:
-                self.items[hash_key][range_key] = new
-            else:
-                self.items[hash_key] = new
-        elif self.has_range_key:
-            partition = self.items.get(hash_key)
-            if partition is not None:
-                partition.pop(range_key, None)
-                if not partition:
-                    del self.items[hash_key]
-        else:
-            self.items.pop(hash_key, None)
+            self.items.setdefault(key[0], {})[key[1]] = new
+        elif (partition := self.items.get(key[0])) is not None:
+            partition.pop(key[1], None)
+            if not partition:
+                del self.items[key[0]]
 
-    def _account(self, old: Item | None, new: Item | None) -> None:
+    def _account(self, old: Attributes | None, new: Attributes | None) -> None:
         self.count += (new is not None) - (old is not None)
         self.bytes += (item_size(new) if new is not None else 0) - (item_size(old) if old is not None else 0)
         for index in self.global_indexes:
-            was, will = index.holds(old), index.holds(new)
-            index.count += will - was
-            if was:
-                index.bytes -= index.projected_size(old)
-            if will:
-                index.bytes += index.projected_size(new)
+            names = projected_names(index)
+            for item, sign in ((old, -1), (new, 1)):
+                if item is not None and holds(index, item):
+                    index.count += sign
+                    index.bytes += sign * item_size(item, names)
 
-    def roll_back(self, hash_key: DynamoType, range_key: DynamoType | None, old: Item | None) -> None:
+    def roll_back(self, key: Key, old: Attributes | None) -> None:
         """Takes back a commit of a transaction that failed, without a trace in journal, stream or meter."""
-        current = self.get_item(hash_key, range_key)
-        self._store(hash_key, range_key, old)
+        current = self.find(key)
+        self._store(key, old)
         if old is not None or current is not None:
             self._account(current, old)
             if self.journal_from is not None and self.journal:
                 self.journal.pop()
 
     def fill(self, items: Any) -> None:
-        """Puts copies of ``items`` in, for a restore: free of charge, not journalled, not streamed."""
-        self.items = collections.defaultdict(dict)
+        """Puts ``items`` in, for a restore: free of charge, not journalled, not streamed."""
+        self.items = {}
         self.count = self.bytes = 0
         for item in items:
-            self._store(item.hash_key, item.range_key, item)
+            self._store(self.key(item), item)
             self.count += 1
             self.bytes += item_size(item)
         for index in self.global_indexes:
             index.recount()
 
-    def items_at(self, when: float) -> list[Item]:
+    def items_at(self, when: float) -> list[Attributes]:
         """The items as they were at ``when``, which must not lie before ``journal_from``."""
-        state = {(i.hash_key, i.range_key): i for i in self.each_item()}
-        for at, hash_key, range_key, old in reversed(self.journal):
+        state = {self.key(item): item for item in self.each_item()}
+        for at, key, old in reversed(self.journal):
             if at <= when:
                 break
             if old is None:
-                state.pop((hash_key, range_key), None)
+                state.pop(key, None)
             else:
-                state[hash_key, range_key] = old
+                state[key] = old
         return list(state.values())
 
-    def query(self, hash_key: DynamoType | None, *args: Any, **kwargs: Any) -> Any:
-        """As moto, after looking at one partition only, and telling the meter what was read before any filter."""
-        arguments = dict(zip(_QUERY_ARGUMENTS, args, strict=False)) | kwargs
-        return self._metered_read(_Table.query, arguments, hash_key, narrow=not arguments.get("index_name"))
 
-    def scan(self, *args: Any, **kwargs: Any) -> Any:
-        arguments = dict(zip(_SCAN_ARGUMENTS, args, strict=False)) | kwargs
-        return self._metered_read(_Table.scan, arguments)
-
-    def _metered_read(self, read: Any, arguments: dict[str, Any], *hash_key: Any, narrow: bool = False) -> Any:
-        index_name = arguments.get("index_name")
-        index = self.index(index_name) if index_name else None
-        if index is not None and index.status == "CREATING":
-            raise AwsError("ValidationException", f"Cannot read from backfilling global secondary index: {index_name}")
-        source = self
-        if narrow:
-            source = copy.copy(self)
-            source.items = {}
-            partition = self.items.get(hash_key[0])
-            if partition:
-                source.items[hash_key[0]] = partition
-        condition = arguments.pop("filter_expression", None)
-        projection = None
-        for name in ("projection_expressions", "projection_expression"):
-            if name in arguments:
-                projection, arguments[name] = arguments[name], None
-        items, scanned, last = read(source, *hash_key, **arguments)
-        names = index.projected_names() if index else None
-        self.backend.meter.read(
-            self, index_name, sum(item_size(i, names) for i in items), bool(arguments.get("consistent_read"))
-        )
-        if condition is not None:
-            items = [item for item in items if condition.expr(item)]
-        if projection:
-            items = [item.project(projection) for item in items]
-        return items, scanned, last
-
-
-_QUERY_ARGUMENTS = (
-    "range_comparison",
-    "range_objs",
-    "limit",
-    "exclusive_start_key",
-    "scan_index_forward",
-    "projection_expressions",
-    "index_name",
-    "consistent_read",
-    "filter_expression",
-)
-_SCAN_ARGUMENTS = (
-    "filters",
-    "limit",
-    "exclusive_start_key",
-    "filter_expression",
-    "index_name",
-    "consistent_read",
-    "projection_expression",
-    "segments",
-)
-
-
-class _Draft(dict[Any, Any]):
-    """Reads through to a table's items, keeps what is written."""
-
-    def __init__(self, items: Any) -> None:
-        self._items = items
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._items
-
-    def __missing__(self, key: Any) -> Any:
-        value = self._items.get(key, {})
-        return dict(value) if isinstance(value, dict) else value
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    return {name: _plain(member) for name, member in value.items()} if hasattr(value, "items") else value
 
 
 class Pitr:

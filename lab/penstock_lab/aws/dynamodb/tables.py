@@ -12,7 +12,8 @@ from ..request import Request
 from ..settings import settings
 from . import policies, refusals
 from .backend import LabDynamoDB
-from .store import LabIndex, LabTable
+from .size import item_size
+from .store import LabIndex, LabTable, holds, projected_names
 
 
 def describe(table: LabTable, now: float) -> dict[str, Any]:
@@ -79,13 +80,13 @@ def describe_index(index: LabIndex, now: float) -> dict[str, Any]:
 
 
 def _local(table: LabTable, index: Any) -> dict[str, Any]:
-    names = set(index.schema_key_attrs)
-    held = [item for item in table.each_item() if names <= item.attrs.keys()]
+    held = [item for item in table.each_item() if holds(index, item)]
+    names = projected_names(index)
     return {
         "IndexName": index.name,
         "KeySchema": index.schema,
         "Projection": _projection(index.projection),
-        "IndexSizeBytes": sum(item.size() for item in held),
+        "IndexSizeBytes": sum(item_size(item, names) for item in held),
         "ItemCount": len(held),
         "IndexArn": f"{table.table_arn}/index/{index.name}",
     }

@@ -14,6 +14,7 @@ from . import refusals
 from .backend import LabDynamoDB
 from .store import LabTable
 from .tables import check_idle, find
+from .values import Attributes
 
 # Developer guide, "Working with expired items": an item whose time lies more than five years back is left alone.
 _FIVE_YEARS = 5 * 365 * 86400
@@ -94,7 +95,7 @@ class Sweeper:
         for item in expired:
             backend.meter.free = True
             try:
-                table.commit(item.hash_key, item.range_key, None)
+                table.commit(table.key(item), None)
             finally:
                 backend.meter.free = False
             if table.stream_shard is not None and table.stream_shard.items:
@@ -117,12 +118,6 @@ class Sweeper:
             )
 
 
-def _expired(item: Any, attribute: str, now: float) -> bool:
-    value = item.attrs.get(attribute)
-    if value is None or value.type != "N":
-        return False
-    try:
-        at = float(value.value)
-    except ValueError:
-        return False
-    return now - _FIVE_YEARS < at <= now
+def _expired(item: Attributes, attribute: str, now: float) -> bool:
+    at = item.get(attribute, {}).get("N")
+    return at is not None and now - _FIVE_YEARS < float(at) <= now
