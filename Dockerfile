@@ -1,6 +1,6 @@
 # The operator's image: Python, its pinned requirements, the operator. No shell script, no build tools, not root.
 # psycopg's wheel brings libpq and OpenSSL with it: nothing is installed by apt.
-# Its pip steps are tried without a container engine; no image has been built and published from it yet.
+# `make node` builds it with buildah and runs it on a real kubelet; no image has been published yet.
 FROM python:3.11-slim AS build
 COPY requirements/operator.txt /build/requirements.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r /build/requirements.txt

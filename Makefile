@@ -10,7 +10,7 @@ PYTEST ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lab-test postgres-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers bench-advice requirements clean
+.PHONY: help setup demo test unit lab-test postgres-test node node-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers bench-advice requirements clean
 
 # Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
 again = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(1); }
@@ -48,12 +48,15 @@ lab: setup ## bring a lab up to play with, the operator in it (LAB=name for anot
 	  'penstock lab aws dynamodb list-tables' 'what AWS has' \
 	  'penstock lab calls' 'what AWS was asked for'
 
+node: setup ## the same with pods as containers of the Dockerfile's image on a real kubelet; needs root (LAB=name for another one)
+	@$(BIN)/penstock lab up --kubelet --name $(LAB)
+
 lab-down: setup ## take that lab down; nothing is left running
 	@$(BIN)/penstock lab down --name $(LAB)
 
-test: setup ## everything that must hold: lint, unit tests, lab tests, tests of its databases
+test: setup ## everything that must hold: lint, unit tests, lab tests, tests of its databases, tests on a real kubelet
 	@began=$$SECONDS; \
-	$(MAKE) --no-print-directory lint unit lab-test postgres-test && printf '\n==> all of it holds: %d s\n' $$((SECONDS - began))
+	$(MAKE) --no-print-directory lint unit lab-test postgres-test node-test && printf '\n==> all of it holds: %d s\n' $$((SECONDS - began))
 
 lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of generated files
 	$(call step,ruff check,$(BIN)/ruff check $(SOURCES))
@@ -63,13 +66,16 @@ lint: setup ## ruff, formatting, mypy --strict, import contracts, freshness of g
 	$(call step,generated files are fresh,$(BIN)/python -m penstock.api.crd --check)
 
 unit: setup ## tests that need no lab
-	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab --ignore=tests/lab_postgres $(PYTEST))
+	$(call step,unit tests,$(BIN)/pytest -q tests --ignore=tests/lab --ignore=tests/lab_postgres --ignore=tests/node $(PYTEST))
 
 lab-test: controlplane ## tests against a real API server and the lab's AWS endpoint, in two labs side by side
 	$(call step,lab tests,$(BIN)/python tests/halves.py $(PYTEST))
 
 postgres-test: controlplane ## tests of the PostgreSQL behind the lab's RDS: failovers, backups, faults
 	$(call step,tests of the lab's PostgreSQL,$(BIN)/pytest -q --durations=10 tests/lab_postgres $(PYTEST) || $(call again,tests/lab_postgres))
+
+node-test: controlplane ## tests of the image and the chart on a real kubelet; where that cannot be had they are skipped, and say why
+	$(call step,tests on a real kubelet,$(BIN)/pytest -q --durations=10 tests/node $(PYTEST) || $(call again,tests/node))
 
 fix: setup ## let ruff mend and format what it can
 	@$(BIN)/ruff check --fix $(SOURCES)

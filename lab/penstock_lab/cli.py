@@ -244,16 +244,17 @@ def env(name: str) -> None:
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(0))
 @_sentences
 def logs(name: str, part: str, follow: bool, lines: int) -> None:
-    """Show a log: operator (default), etcd, apiserver, controller-manager, node or aws."""
+    """Show a log: operator (default), etcd, apiserver, controller-manager, node, aws, and with a real node kubelet or containerd."""
     found = _load(name)
     if part == "operator":
         files = found.operator_logs()[-1:]
         if not files:
             raise LabError("No operator has run in this lab yet; `penstock lab up` installs it.")
-    elif part in found.state.processes:
-        files = [Path(found.state.processes[part].log)]
+    elif (file := found.state.logs / f"{part}.log").is_file():
+        files = [file]
     else:
-        raise LabError(f"There is no log of {part}; there are operator, {', '.join(found.state.processes)}.")
+        there = sorted(file.stem for file in found.state.logs.glob("*.log"))
+        raise LabError(f"There is no log of {part}; there are operator, {', '.join(there)}.")
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(files[0])])  # noqa: S606
 
 

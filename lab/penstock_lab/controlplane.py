@@ -162,7 +162,8 @@ def start_apiserver(state: State, binary: Path) -> Process:
             f"--tls-private-key-file={pki / 'apiserver.key'}",
             f"--client-ca-file={pki / 'ca.crt'}",
             f"--service-account-issuer={_ISSUER}",
-            f"--service-account-key-file={pki / 'sa.pub'}",
+            # While a key is exchanged the one before is trusted too.
+            *(f"--service-account-key-file={key}" for key in sorted(pki.glob("sa*.pub"))),
             f"--service-account-signing-key-file={pki / 'sa.key'}",
             f"--service-cluster-ip-range={SERVICES}",
             f"--kubelet-certificate-authority={pki / 'ca.crt'}",
@@ -241,11 +242,11 @@ def start_network(state: State, owner: int | None) -> Process:
     return made
 
 
-def start_kubelet(state: State, binaries: Path, images: Sequence[Path]) -> Process:
+def start_kubelet(state: State, kubelet: Path, proxy: Path, images: Sequence[Path]) -> Process:
     """The node with containers, the first process of its namespaces; see `kubelet.node`."""
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--propagation", "private"]
     argv = [*_in_network(state), *own, sys.executable, "-m", "penstock_lab.kubelet.node"]
-    argv += ["--folder", str(state.folder), "--lab", state.id, "--binaries", str(binaries)]
+    argv += ["--folder", str(state.folder), "--lab", state.id, "--kubelet", str(kubelet), "--proxy", str(proxy)]
     argv += [part for archive in images for part in ("--image", str(archive))]
     env = processes.clean_environment(state.id)
     return processes.start("node", argv, log=state.logs / "node.log", env=env, cwd=state.folder)

@@ -40,8 +40,6 @@ LEASE = "penstock-operator"
 SECRET = "penstock-aws"  # noqa: S105 (a name)
 # Of the image that the Dockerfile begins with (python:3.11-slim).
 BASE_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-# An operator that shares this machine's network is on its loopback alone.
-LOOPBACK = {"PENSTOCK_HTTP_HOST": "127.0.0.1"}
 CHART = checkout() / "charts" / "penstock"
 CRDS = checkout() / "crds"
 
@@ -149,11 +147,11 @@ def leader(lab: Lab) -> tuple[str, int] | None:
     lease = lab.api.json(f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{LEASE}") or {}
     holder = str((lease.get("spec") or {}).get("holderIdentity") or "")  # type: ignore[attr-defined]
     name, _, rest = holder.partition("_")
-    if lab.state.node == "kubelet":
-        # The holder's own pid is that of its container.
+    pid = rest.partition("_")[0]
+    if lab.state.node == "kubelet" and pid == "1":
+        # The first process of its container; this machine knows it by another pid.
         pod = next((pod for pod in lab.pods(NAMESPACE) if pod["name"] == name and pod["pid"]), None)
         return (name, pod["pid"]) if pod else None
-    pid = rest.partition("_")[0]
     if not pid.isdigit() or processes.start_ticks(int(pid)) is None:
         return None
     return name, int(pid)
@@ -274,7 +272,9 @@ def arrangement(
         "KUBERNETES_SERVICE_HOST": str(server.hostname),
         "KUBERNETES_SERVICE_PORT": str(server.port),
         **asked,
-        **LOOPBACK,
+        # It is on this machine's loopback alone, where it also finds AWS, whatever its pods' network is.
+        "PENSTOCK_HTTP_HOST": "127.0.0.1",
+        "AWS_ENDPOINT_URL": lab.aws_url,
         **env_extra,
         processes.MARK: lab.state.id,
     }

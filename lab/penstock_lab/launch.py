@@ -264,7 +264,7 @@ def _start(state: State, name: str, begin: Callable[[], processes.Process]) -> N
 
 def start_node(state: State, owner: int | None, binaries: dict[str, Path], tell: Tell) -> processes.Process:
     if state.node == "kubelet":
-        return controlplane.start_kubelet(state, binaries["kubelet"].parent, image.ensure(tell))
+        return controlplane.start_kubelet(state, binaries["kubelet"], binaries["kube-proxy"], image.ensure(tell))
     argv = [sys.executable, "-m", "penstock_lab.node", "--folder", str(state.folder), "--lab", state.id]
     if owner:
         argv += ["--owner", f"{owner}:{processes.start_ticks(owner)}"]

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from .. import processes
 from ..aws.client import LabAWSError
+from ..kubelet import requirements
 from ..lab import Lab
 from ..state import LabError, State
 from . import clusters, crash, failover, money, opening, tables
@@ -56,12 +57,21 @@ CHAPTERS = (
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--name", default="demo", show_default=True, help="The lab's name; one of that name goes first.")
 @click.option("--keep", is_flag=True, help="Leave the lab up afterwards.")
-def demo(name: str, keep: bool) -> None:
+@click.option(
+    "--kubelet/--no-kubelet",
+    default=None,
+    envvar="PENSTOCK_LAB_WITH_KUBELET",
+    help="The operator in a container on a real kubelet, or as a process.  [default: a kubelet where root can have one]",
+)
+def demo(name: str, keep: bool, kubelet: bool | None) -> None:
     """Tell the whole story on a lab of its own, every step checked. Exits 1 at the first step that does not hold."""
     console = Console(highlight=False, soft_wrap=True)
     # Ctrl-C and a plain kill both end in the same way: with the lab taken down.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    stage = Stage(console, name=name, keep=keep)
+    obstacle = requirements.obstacle() if kubelet is None else ""
+    stage = Stage(console, name=name, keep=keep, kubelet=not obstacle if kubelet is None else kubelet)
+    if obstacle:
+        console.print(f"The operator runs as a process: {obstacle}")
     try:
         code = _play(stage)
     except KeyboardInterrupt:
@@ -145,7 +155,8 @@ def _best_effort() -> Iterator[None]:
 def _sentence(line: str) -> str:
     """A JSON log line as a person reads it."""
     try:
-        entry = json.loads(line)
+        # containerd writes time, stream and a flag before the line.
+        entry = json.loads(line[line.index("{") :])
     except ValueError:
         return line
     if not isinstance(entry, dict):

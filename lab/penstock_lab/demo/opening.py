@@ -33,9 +33,9 @@ _ARGUMENTS = (f"--resync={_RESYNC}", f"--facet-resync={_RESYNC}")
 
 
 def binaries(stage: Stage) -> None:
-    """etcd, kube-apiserver, kube-controller-manager, kubectl and helm: found, or built once."""
+    """The control plane, kubectl and helm, and what a node with containers needs: found, or built once."""
     stage.say("The real Kubernetes control plane, kubectl and helm are found, or built once from their Go modules.")
-    found = build.ensure(console=stage.console)
+    found = build.ensure(build.CONTROL_PLANE + (build.NODE if stage.kubelet else ()), console=stage.console)
     for name, path in found.items():
         stage.note(f"{name:24} {_short(str(path))}")
     stage.holds("every program is there", all(os.access(path, os.X_OK) for path in found.values()), found)
@@ -44,7 +44,8 @@ def binaries(stage: Stage) -> None:
 def lab(stage: Stage) -> None:
     """An API server, an AWS endpoint and the operator, installed by helm."""
     stage.say(
-        f"A lab named {stage.name}: etcd, API server, controllers, a node and an AWS endpoint, on loopback addresses."
+        f"A lab named {stage.name}: etcd, API server, controllers, an AWS endpoint, and a node that runs the operator "
+        + ("in a container of the Dockerfile's image, by a real kubelet." if stage.kubelet else "as a process.")
     )
     if State.load(stage.name) is not None:
         stage.note(f"a lab {stage.name} of an earlier run is there and goes first")
@@ -56,6 +57,7 @@ def lab(stage: Stage) -> None:
 
     stage.lab = Lab.up(
         stage.name,
+        kubelet=stage.kubelet,
         operator_args=_ARGUMENTS,
         aws_settings=dict(_AWS),
         owner=None if stage.keep else os.getpid(),

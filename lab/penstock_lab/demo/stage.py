@@ -35,11 +35,15 @@ class NotHeld(Exception):
 
 @dataclass
 class Stage:
-    """The console, the lab (once it is up) and what was counted. kept: what one chapter leaves for a later one."""
+    """The console, the lab (once it is up) and what was counted.
+
+    kubelet: whether the operator runs in a container. kept: what one chapter leaves for a later one.
+    """
 
     console: Console
     name: str = "demo"
     keep: bool = False
+    kubelet: bool = False
     checks: int = 0
     steps: int = 0
     kept: dict[str, Any] = field(default_factory=dict)

@@ -59,7 +59,7 @@ def ensure(tell: Callable[[str], None]) -> tuple[Path, Path]:
         image = folder / f"penstock-{_digest([*sources, Path(__file__)])}.tar"
         if not image.exists():
             tell("building the image from the Dockerfile (about a minute the first time)")
-            for old in folder.glob("penstock-*.tar"):
+            for old in sorted(folder.glob("penstock-*.tar"), key=lambda file: file.stat().st_mtime)[:-1]:
                 old.unlink()
             _make(image, lambda target: _dockerfile(folder, base, target))
     return image, pause
@@ -106,19 +106,15 @@ def _dockerfile(folder: Path, base: Path, target: Path) -> None:
         container = _buildah(folder, "from", "scratch")
         _buildah(folder, "add", container, str(base), "/")
         _commit(folder, container, source)
-    with tempfile.TemporaryDirectory() as settings:
-        pip = Path(settings, "pip.conf")
-        found = {
-            key[4:].lower().replace("_", "-"): value for key, value in os.environ.items() if key.startswith("PIP_")
-        }
-        pip.write_text(
-            "[global]\n" + "".join(f"{key} = {value}\n" for key, value in found.items() if key != "find-links")
-        )
-        mounts = [f"--volume={pip}:/etc/pip.conf:ro", f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"]
-        _buildah(
-            folder, "bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers", *mounts,
-            "--tag", name(), str(checkout()),
-        )  # fmt: skip
+    # At a place that stays: a layer is taken again only for the same mounts.
+    pip = folder / "pip.conf"
+    found = {key[4:].lower().replace("_", "-"): value for key, value in os.environ.items() if key.startswith("PIP_")}
+    pip.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in found.items() if key != "find-links"))
+    mounts = [f"--volume={pip}:/etc/pip.conf:ro", f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"]
+    _buildah(
+        folder, "bud", "--isolation", "chroot", "--network", "host", "--pull-never", "--layers", *mounts,
+        "--tag", name(), str(checkout()),
+    )  # fmt: skip
     _push(folder, name(), target)
 
 

@@ -156,7 +156,7 @@ def _until(check: Callable[[], bool], what: str, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def run(folder: Path, lab: str, images: list[Path], binaries: Path) -> None:
+def run(folder: Path, lab: str, images: list[Path], kubelet: Path, proxy: Path) -> None:
     place, pki = folder / "node", folder / "pki"
     _own_mounts(place)
     for name in ("cni/bin", "cni/conf"):
@@ -173,14 +173,14 @@ def run(folder: Path, lab: str, images: list[Path], binaries: Path) -> None:
     (place / "kube-proxy.json").write_text(json.dumps(proxy_settings(pki / "kube-proxy.kubeconfig")))
 
     programs = Programs(folder / "logs")
-    programs.start("kube-proxy", str(binaries / "kube-proxy"), f"--config={place / 'kube-proxy.json'}")
+    programs.start("kube-proxy", str(proxy), f"--config={place / 'kube-proxy.json'}")
     programs.start("containerd", "containerd", "--config", str(place / "containerd.toml"))
     _until(Path("/run/containerd/containerd.sock").exists, "containerd's start")
     for archive in images:
         _run("ctr", "-n", "k8s.io", "images", "import", str(archive))
     programs.start(
         "kubelet",
-        str(binaries / "kubelet"),
+        str(kubelet),
         f"--config={place / 'kubelet.json'}",
         f"--kubeconfig={pki / 'kubelet.kubeconfig'}",
         f"--hostname-override={NAME}",
@@ -194,11 +194,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--lab", required=True)
     parser.add_argument("--image", type=Path, action="append", required=True)
-    parser.add_argument("--binaries", type=Path, required=True)
+    parser.add_argument("--kubelet", type=Path, required=True)
+    parser.add_argument("--proxy", type=Path, required=True)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    run(options.folder.resolve(), options.lab, options.image, options.binaries)
+    run(options.folder.resolve(), options.lab, options.image, options.kubelet, options.proxy)
 
 
 if __name__ == "__main__":

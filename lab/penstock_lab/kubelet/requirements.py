@@ -33,18 +33,29 @@ def missing() -> list[str]:
     return found if (CNI / "bridge").exists() else [*found, _PLUGINS]
 
 
-def ensure(tell: Callable[[str], None]) -> None:
-    """Everything that is needed, installed where apt can. Raises LabError that says what is missing."""
+def obstacle() -> str:
+    """Why this machine cannot have such a node, as a sentence that says what to do; '' where it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        raise LabError(
+        return (
             "A node that runs containers needs Linux and root: namespaces, mounts and control groups are made. "
             "Without --kubelet pods run as processes."
         )
+    probe = ["unshare", "--mount", "--net", "--pid", "--fork", "ip", "link", "add", "cni0", "type", "bridge"]
+    packages = missing()
+    if packages and not shutil.which("apt-get"):
+        return f"A node that runs containers needs {', '.join(packages)} (Debian's names); install them."
+    if "iproute2" not in packages and subprocess.run(probe, capture_output=True, check=False).returncode:
+        return "A node that runs containers needs namespaces and a bridge, which this machine does not permit even to root."
+    return ""
+
+
+def ensure(tell: Callable[[str], None]) -> None:
+    """Everything that is needed, installed where apt can. Raises LabError that says what is missing."""
+    if reason := obstacle():
+        raise LabError(reason)
     packages = missing()
     if not packages:
         return
-    if not shutil.which("apt-get"):
-        raise LabError(f"A node that runs containers needs {', '.join(packages)} (Debian's names); install them.")
     tell(f"installing {', '.join(packages)}")
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
