@@ -19,7 +19,8 @@ from penstock.aurora import fields, groups, topology, versions
 from penstock.aurora.ownership import Claim, claim
 from penstock.aurora.plan import plan
 from penstock.aurora.refusals import refine
-from penstock.aurora.state import AUTOSCALED, PASSWORD, Desired, Engine, Group, Observed, Password
+from penstock.aurora.state import PASSWORD, Desired, Engine, Group, Observed, Password
+from penstock.aws.rds import AUTOSCALED
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.holds import Holds, rests
 from penstock.engine.plan import Effect, Plan, Step
@@ -292,7 +293,7 @@ class Operator:
             assert not restless, f"{step.summary} while {restless}"
         if cluster is None or self.absent:
             return
-        if whose == cluster.writer and step.operation == "ModifyDBInstance":
+        if whose == cluster.writer and step.operation in ("ModifyDBInstance", "RebootDBInstance"):
             self._relieved(cluster.writer)
         if step.operation == "DeleteDBInstance":
             name = step.parameters["DBInstanceIdentifier"]

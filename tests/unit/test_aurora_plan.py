@@ -539,9 +539,59 @@ def test_a_static_parameter_is_a_step_and_its_reboots_are_others_readers_first_o
     assert [s.summary for s in operator.done[1:]] == [
         f"reboot reader {TWO}, {why}",
         f"reboot reader {THREE}, {why}",
-        f"reboot writer {ONE}, {why}",
+        f"fail over from {ONE} to {TWO}, so that {ONE} can be rebooted",
+        f"reboot reader {ONE}, {why}",
     ]
-    assert {s.effect for s in operator.done[1:]} == {RESTART}
+    assert [s.effect for s in operator.done[1:]] == [RESTART, RESTART, FAILOVER, RESTART]
+
+
+def test_a_writer_that_no_reader_can_relieve_is_rebooted_in_place_and_says_why() -> None:
+    operator = settled(instances=instances(0), parameters={"rds.logical_replication": "0"}, maintenance=NOW)
+    operator.change(parameters={"rds.logical_replication": "1"})
+    operator.converge()
+    assert [s.summary for s in operator.done[1:]] == [
+        f"reboot writer {ONE}, so that its static parameters take effect; no reader can take over"
+    ]
+
+
+def test_a_reader_that_is_added_is_like_the_writer_where_the_spec_says_nothing() -> None:
+    operator = settled(instances=instances(0))
+    writer = replace(
+        operator.world.instances[ONE],
+        instance_class="db.r6g.4xlarge",
+        parameter_group="custom-five",
+        publicly_accessible=True,
+        performance_insights=Insights(True, 731, "arn:key"),
+        ca="rds-ca-ecc384-g1",
+        auto_minor_upgrade=False,
+        monitoring_interval=30,
+        monitoring_role="arn:role",
+    )
+    operator.world = replace(operator.world, instances={ONE: writer})
+    operator.change(adopt=True, instances={"readers": 1})
+    step = only(operator.plan())
+    assert step.summary == f"make instance {TWO} (db.r6g.4xlarge)"
+    assert (
+        step.parameters.items()
+        >= {
+            "DBInstanceClass": "db.r6g.4xlarge",
+            "DBParameterGroupName": "custom-five",
+            "PubliclyAccessible": True,
+            "EnablePerformanceInsights": True,
+            "PerformanceInsightsRetentionPeriod": 731,
+            "PerformanceInsightsKMSKeyId": "arn:key",
+            "CACertificateIdentifier": "rds-ca-ecc384-g1",
+            "AutoMinorVersionUpgrade": False,
+            "MonitoringInterval": 30,
+            "MonitoringRoleArn": "arn:role",
+        }.items()
+    )
+    asked = {"instances": {"class": "db.r6g.large", "readers": 1}, "performanceInsights": {"enabled": False}}
+    operator.change(network={"publiclyAccessible": False}, **asked)
+    step = next(s for s in operator.plan().steps if s.operation == "CreateDBInstance")
+    named = ("DBInstanceClass", "PubliclyAccessible", "EnablePerformanceInsights")
+    assert [step.parameters[n] for n in named] == ["db.r6g.large", False, False]
+    assert "PerformanceInsightsRetentionPeriod" not in step.parameters
 
 
 def test_a_parameter_that_somebody_else_set_in_our_group_stays() -> None:

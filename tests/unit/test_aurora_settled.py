@@ -153,6 +153,19 @@ def test_no_subnet_group_is_made_beside_the_one_that_the_cluster_is_in() -> None
     assert operator.world.subnet_groups == {}
 
 
+@pytest.mark.parametrize(("wanted", "newer"), [("15.4", True), ("15.10", False), ("15", False), (None, False)])
+def test_a_version_that_aws_has_gone_beyond_is_left_and_told(wanted: str | None, newer: bool) -> None:
+    operator = settled()
+    engine = {"type": "AuroraPostgreSQL"} | ({"version": wanted} if wanted else {})
+    operator.change(engine=engine)
+    found = operator.plan()
+    assert found.empty
+    obj = {"metadata": {"name": "ledger", "namespace": "shop", "uid": "u-1", "generation": 1}, "spec": {}}
+    conditions = report(obj, operator.desired, Outcome(operator.observe(), found), NOW).conditions
+    (synced,) = [c.message for c in conditions if c.type == "Synced"]
+    assert ("runs 15.10, which is newer than 15.4" in synced) is newer
+
+
 RESTORE = {"snapshotIdentifier": "typo-in-name"}
 
 

@@ -159,6 +159,11 @@ class Instances(ApiModel):
         own = self.override(ordinal).instance_class if ordinal is not None else None
         return own or self.instance_class
 
+    def class_of_new(self, ordinal: int | None, writer: str) -> str:
+        """The class of an instance that is made. writer: the writer's class, which counts where the spec names none; ''
+        without a writer: then the smallest that runs both engines in production."""
+        return self.class_of(ordinal) or writer or ("db.serverless" if self.serverless else "db.t4g.medium")
+
 
 class Network(ApiModel):
     """Where the cluster is, and who reaches it."""

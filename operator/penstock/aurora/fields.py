@@ -10,8 +10,8 @@ from typing import Any
 from penstock.api.meta import Mode
 from penstock.aurora import groups, hibernation, states
 from penstock.aurora.ownership import made
-from penstock.aurora.state import AUTOSCALED, Desired, Observed
-from penstock.aws.rds import AVAILABLE, Cluster, Instance
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import AUTOSCALED, AVAILABLE, Cluster, Instance
 from penstock.engine.conditions import timestamp
 
 # The latest restorable time moves with every read, so it is written at most this often.

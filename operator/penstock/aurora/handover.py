@@ -18,8 +18,8 @@ from penstock.api import meta
 from penstock.api.auroracluster_status import FailoverRequest, RequestResult
 from penstock.api.conditions import Reason
 from penstock.aurora.ownership import Claim, claim
-from penstock.aurora.state import AUTOSCALED, Desired, Observed
-from penstock.aws.rds import AVAILABLE, Cluster
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import AUTOSCALED, AVAILABLE, Cluster
 from penstock.engine.conditions import timestamp
 from penstock.engine.plan import Effect, Refusal, Step
 

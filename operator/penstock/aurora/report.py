@@ -8,11 +8,11 @@ from typing import Any
 
 from penstock.api import meta
 from penstock.api.conditions import ConditionType, Reason
-from penstock.aurora import binding, hibernation, settled, states
+from penstock.aurora import binding, hibernation, settled, states, versions
 from penstock.aurora.fields import fields
 from penstock.aurora.ownership import Claim, claim, made
-from penstock.aurora.state import AUTOSCALED, Desired, Observed
-from penstock.aws.rds import Cluster
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import AUTOSCALED, Cluster
 from penstock.engine import conditions
 from penstock.engine.conditions import Condition, timestamp
 from penstock.engine.errors import Trouble
@@ -224,10 +224,23 @@ def _in_sync(desired: Desired, observed: Observed | None) -> str:
         for i in (observed.instances.values() if observed is not None else ())
         if not made(desired, i) and not i.identifier.startswith(AUTOSCALED)
     )
+    newer = _newer(desired, observed)
     if not foreign:
-        return "AWS is as the spec says."
+        return f"AWS is as the spec says.{newer}"
     are = "are instances" if len(foreign) > 1 else "is instance"
-    return f"AWS is as the spec says; so {are} {', '.join(foreign[:5])}, which somebody else made."
+    return f"AWS is as the spec says; so {are} {', '.join(foreign[:5])}, which somebody else made.{newer}"
+
+
+def _newer(desired: Desired, observed: Observed | None) -> str:
+    """That a higher minor runs than the spec names; ''."""
+    wanted = desired.spec.engine.version
+    running = observed.cluster.version if observed is not None and observed.cluster is not None else ""
+    if not wanted or not versions.beyond(wanted, running):
+        return ""
+    return (
+        f" Cluster {desired.identifier} runs {running}, which is newer than {wanted} in spec.engine.version: "
+        "AWS never lowers a version."
+    )
 
 
 def _recoverable(

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from penstock.api.auroracluster import Instances, PerformanceInsights, Serverless
+from penstock.api.auroracluster import AuroraClusterSpec, PerformanceInsights, Serverless
 from penstock.api.meta import OWNER_TAG
 from penstock.aurora.state import PASSWORD, Desired, Scaling
+from penstock.aws.rds import Instance
 
 DIMENSION = "rds:cluster:ReadReplicaCount"
 POLICY_NAME = "penstock-reader-cpu"
@@ -101,8 +102,10 @@ def serverless(wanted: Serverless | None) -> dict[str, Any] | None:
     )
 
 
-def create_instance(desired: Desired, name: str, zone: str | None, parameter_group: str | None) -> dict[str, Any]:
-    """CreateDBInstance of a member of the cluster."""
+def create_instance(
+    desired: Desired, name: str, zone: str | None, parameter_group: str | None, writer: Instance | None = None
+) -> dict[str, Any]:
+    """CreateDBInstance of a member of the cluster. What the spec does not say is as with the writer, whose part it may have to take."""
     spec, network = desired.spec, desired.spec.network
     ordinal = desired.ordinal(name)
     override = spec.instances.override(ordinal) if ordinal is not None else None
@@ -111,20 +114,42 @@ def create_instance(desired: Desired, name: str, zone: str | None, parameter_gro
             "DBInstanceIdentifier": name,
             "DBClusterIdentifier": desired.identifier,
             "Engine": spec.engine.aws_name,
-            "DBInstanceClass": class_or_default(spec.instances, desired.class_of(name)),
+            "DBInstanceClass": spec.instances.class_of_new(ordinal, writer.instance_class if writer else ""),
             "PromotionTier": override.promotion_tier if override else None,
             "AvailabilityZone": zone,
-            "PubliclyAccessible": network.publicly_accessible if network else None,
-            "DBParameterGroupName": parameter_group,
+            **_as_writer(spec, writer),
+            **_told(
+                {
+                    "PubliclyAccessible": network.publicly_accessible if network else None,
+                    "DBParameterGroupName": parameter_group,
+                }
+            ),
             **insights(spec.performance_insights),
             "Tags": tags(wanted_tags(desired)),
         }
     )
 
 
-def class_or_default(instances: Instances, named: str | None) -> str:
-    """The class of a new instance; where an adopted cluster's spec names none, the smallest that runs both engines in production."""
-    return named or ("db.serverless" if instances.serverless else "db.t4g.medium")
+def _as_writer(spec: AuroraClusterSpec, writer: Instance | None) -> dict[str, Any]:
+    """What the writer has and is not AWS's default. Who looks at it afterwards expects a reader to be like it."""
+    if writer is None:
+        return {}
+    watched, role = writer.performance_insights, writer.monitoring_role
+    found: dict[str, Any] = {
+        "PubliclyAccessible": writer.publicly_accessible or None,
+        "DBParameterGroupName": writer.parameter_group if not writer.parameter_group.startswith("default.") else None,
+        "CACertificateIdentifier": writer.ca,
+        "AutoMinorVersionUpgrade": None if writer.auto_minor_upgrade is not False else False,
+    }
+    if spec.performance_insights is None and watched is not None and watched.enabled:
+        found |= {
+            "EnablePerformanceInsights": True,
+            "PerformanceInsightsRetentionPeriod": watched.retention,
+            "PerformanceInsightsKMSKeyId": watched.kms_key,
+        }
+    if writer.monitoring_interval and role:
+        found |= {"MonitoringInterval": writer.monitoring_interval, "MonitoringRoleArn": role}
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def insights(wanted: PerformanceInsights | None) -> dict[str, Any]:

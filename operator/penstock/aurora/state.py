@@ -19,9 +19,6 @@ from penstock.engine.holds import Held
 from penstock.engine.plan import Refusal
 from penstock.engine.tenancy import UNENFORCED, Source, Tenancy
 
-AUTOSCALED = "application-autoscaling-"
-"""What Application Auto Scaling calls the readers that it makes (Aurora guide, "Amazon Aurora Auto Scaling with Aurora Replicas")."""
-
 PASSWORD = "(from the Secret)"  # noqa: S105 - a word, not a password
 """Stands for the master password in a step's parameters: plans are printed and logged. The actor puts the password in its place."""
 

@@ -15,8 +15,8 @@ from penstock.aurora import groups, requests
 from penstock.aurora.changes import Change, combined, moves_group, tag_steps
 from penstock.aurora.groups import CLUSTER, INSTANCE
 from penstock.aurora.ownership import made
-from penstock.aurora.state import AUTOSCALED, Desired, Observed
-from penstock.aws.rds import AVAILABLE, Cluster, Insights, Instance
+from penstock.aurora.state import Desired, Observed
+from penstock.aws.rds import AUTOSCALED, AVAILABLE, Cluster, Insights, Instance
 from penstock.engine.plan import Effect, Refusal, Step, Wait, When
 
 DELETING = "deleting"
@@ -97,6 +97,7 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
         wanted = max(1, len(there))
     going = {n for n, i in observed.instances.items() if i.status == DELETING and there}
     taken = set(observed.instances) - going
+    writer = observed.instances.get(observed.cluster.writer) if observed.cluster else None
     placed = Counter(i.zone for i in observed.instances.values() if i.zone and i.status != DELETING)
     ordinal = 0
     for _ in range(wanted - len(there)):
@@ -109,7 +110,7 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
             continue
 
         def create(zone: str | None, name: str = name) -> Step:
-            return _creation(desired, name, zone, group)
+            return _creation(desired, name, zone, group, writer)
 
         zone = _zone(desired, observed, ordinal, placed, create)
         if zone:
@@ -117,8 +118,8 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
         found.steps.append(create(zone))
 
 
-def _creation(desired: Desired, name: str, zone: str | None, group: str | None) -> Step:
-    parameters = requests.create_instance(desired, name, zone, group)
+def _creation(desired: Desired, name: str, zone: str | None, group: str | None, writer: Instance | None) -> Step:
+    parameters = requests.create_instance(desired, name, zone, group, writer)
     where = f" in {zone}" if zone else ""
     again = (
         ("Recreating", f"Instance {name} was gone; making it again.")
@@ -271,9 +272,11 @@ def _disturbing(desired: Desired, observed: Observed, cluster: Cluster, staying:
         wanted = None if instance.identifier.startswith(AUTOSCALED) else desired.class_of(instance.identifier)
         steps: list[Step] = []
         if wanted and instance.instance_class and wanted != instance.instance_class:
-            steps = _class_change(desired, instance, wanted, _heir(desired, cluster, staying) if writer else None)
+            steps = [_class_change(desired, instance, wanted)]
         elif _must_reboot(desired, observed, cluster, instance):
             steps = [_reboot(instance, writer=writer)]
+        if steps and writer and not owed:
+            steps = _relieved(desired, instance, steps[0], _heir(desired, cluster, staying))
         if writer and owed:
             # A reader's step may rest because AWS refused it, and then takes nobody's place: the writer's must wait all the same.
             steps = [replace(s, when=When.LATER) for s in steps]
@@ -281,10 +284,10 @@ def _disturbing(desired: Desired, observed: Observed, cluster: Cluster, staying:
         found.steps += steps
 
 
-def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Instance | None) -> list[Step]:
+def _class_change(desired: Desired, instance: Instance, wanted: str) -> Step:
     name = instance.identifier
     summary = f"change the class of {name} from {instance.instance_class} to {wanted}"
-    change = Step(
+    return Step(
         "rds",
         "ModifyDBInstance",
         {"DBInstanceIdentifier": name, "DBInstanceClass": wanted, "ApplyImmediately": True},
@@ -295,17 +298,24 @@ def _class_change(desired: Desired, instance: Instance, wanted: str, heir: Insta
         drift=f"Instance {name} had become {instance.instance_class}; set back to {wanted}." if desired.settled else "",
         told=("Modifying", f"Changing the class of {name} from {instance.instance_class} to {wanted}."),
     )
+
+
+def _relieved(desired: Desired, writer: Instance, change: Step, heir: Instance | None) -> list[Step]:
+    """The change of the writer behind a failover; without a reader that can take over, in place, which the summary says."""
+    name, changes_class = writer.identifier, change.operation == "ModifyDBInstance"
     if heir is None:
-        return [change]
+        return [change if changes_class else replace(change, summary=f"{change.summary}; no reader can take over")]
+    so_that = f"the class of {name} can change" if changes_class else f"{name} can be rebooted"
+    before = f"the class of {name} changes" if changes_class else f"{name} is rebooted"
     failover = Step(
         "rds",
         "FailoverDBCluster",
         {"DBClusterIdentifier": desired.identifier, "TargetDBInstanceIdentifier": heir.identifier},
-        f"fail over from {name} to {heir.identifier}, so that the class of {name} can change",
+        f"fail over from {name} to {heir.identifier}, so that {so_that}",
         effect=Effect.FAILOVER,
         facet="instances",
         before=name,
-        told=("FailingOver", f"Failing over from {name} to {heir.identifier} before the class of {name} changes."),
+        told=("FailingOver", f"Failing over from {name} to {heir.identifier} before {before}."),
     )
     # Once the failover is done the old writer is a reader like the others.
     return [failover, replace(change, when=When.LATER)]

@@ -32,6 +32,11 @@ def behind(spec: AuroraClusterSpec, running: str) -> bool:
     return bool(wanted and running and _readable(running) and not engine_version.satisfies(running, wanted))
 
 
+def beyond(wanted: str, running: str) -> bool:
+    """Whether a higher version runs than is wanted."""
+    return bool(running) and _readable(running) and engine_version.is_lower(wanted, running)
+
+
 def upgrade(spec: AuroraClusterSpec, running: str, known: Engine | None, name: str) -> str | Refusal | None:
     """The version to upgrade to, None when there is nothing to do, or why not.
 

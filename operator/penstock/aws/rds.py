@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
+AUTOSCALED = "application-autoscaling-"
+"""What Application Auto Scaling calls the readers that it makes (Aurora guide, "Amazon Aurora Auto Scaling with Aurora Replicas")."""
 AVAILABLE = "available"
 STANDARD = "Standard"
 IO_OPTIMIZED = "IOOptimized"
@@ -178,6 +180,7 @@ class Instance:
     pending: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     created: datetime | None = None
+    monitoring_role: str = ""
     maintenance_window: str = ""
     auto_minor_upgrade: bool | None = None
     copy_tags: bool | None = None
@@ -356,6 +359,7 @@ def instance(answer: Mapping[str, Any]) -> Instance:
         auto_minor_upgrade=_flag(answer.get("AutoMinorVersionUpgrade")),
         copy_tags=_flag(answer.get("CopyTagsToSnapshot")),
         ca=_text(answer.get("CACertificateIdentifier")),
+        monitoring_role=_text(answer.get("MonitoringRoleArn")),
         storage_type=_text(answer.get("StorageType")),
         kms_key=_text(answer.get("KmsKeyId")),
         encrypted=_flag(answer.get("StorageEncrypted")),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from penstock.api import engine_version
 from penstock.api.auroracluster import AuroraClusterSpec, ExpectedUsage, instance_identifier, ordinal_of
-from penstock.aws.rds import IO_OPTIMIZED, Cluster, Instance
+from penstock.aws.rds import AUTOSCALED, IO_OPTIMIZED, Cluster, Instance
 from penstock.cost.estimate import Bill, Estimate, money, plain, rounded
 from penstock.cost.prices import AURORA_GB, HOURS, SECONDS, Catalogue
 from penstock.engine import hibernation
@@ -43,6 +43,7 @@ class ClusterShape:
 
     classes: by instance identifier. capacity: least and most ACUs of a serverless instance. storage: bytes; None when nobody told.
     insights_days: retention of Performance Insights, 0 when it is off. awake: the part of a month in which it does not hibernate, 0 to 1.
+    writer_class: of the writer that runs, '' without one.
     """
 
     engine: str = ""
@@ -53,6 +54,7 @@ class ClusterShape:
     stopped: bool = False
     insights_days: int = 0
     awake: Decimal = ALWAYS
+    writer_class: str = ""
 
 
 def running(cluster: Cluster, instances: Collection[Instance]) -> ClusterShape:
@@ -69,6 +71,7 @@ def running(cluster: Cluster, instances: Collection[Instance]) -> ClusterShape:
         capacity=(_decimal(range_.minimum), _decimal(range_.maximum)) if range_ else None,
         stopped=cluster.status == "stopped",
         insights_days=max((i.retention or _FREE_INSIGHTS_DAYS for i in watched), default=0),
+        writer_class=next((i.instance_class for i in instances if i.identifier == cluster.writer), ""),
     )
 
 
@@ -84,12 +87,13 @@ def declared(spec: AuroraClusterSpec, identifier: str, now: ClusterShape | None 
     return ClusterShape(
         engine=spec.engine.aws_name,
         version=_version(spec.engine.version, have.version),
-        classes=_instances(spec, identifier, have.classes),
+        classes=_instances(spec, identifier, have),
         io_optimized=have.io_optimized if storage is None else storage == "aurora-iopt1",
         capacity=(_decimal(range_.min_capacity), _decimal(range_.max_capacity)) if range_ else have.capacity,
         stopped=_stopped(spec, have),
         insights_days=days,
         awake=hibernation.awake(spec.hibernation),
+        writer_class=have.writer_class,
     )
 
 
@@ -195,9 +199,12 @@ def _insights(days: int, parameters: Mapping[str, Any]) -> int:
     return int(parameters.get("PerformanceInsightsRetentionPeriod") or days or _FREE_INSIGHTS_DAYS) if on else 0
 
 
-def _instances(spec: AuroraClusterSpec, identifier: str, have: Mapping[str, str]) -> dict[str, str]:
-    """The instances that there must be, with their classes. Readers that Application Auto Scaling made are on top, as they are."""
-    instances = spec.instances
+def _instances(spec: AuroraClusterSpec, identifier: str, shape: ClusterShape) -> dict[str, str]:
+    """The instances that there must be, with their classes. Readers that Application Auto Scaling made are on top, as they are.
+
+    One that is still to be made is like the writer where the spec names no class.
+    """
+    instances, have = spec.instances, shape.classes
     numbered = sorted(n for n in (ordinal_of(identifier, name) for name in have) if n is not None)
     others = {name: cls for name, cls in have.items() if ordinal_of(identifier, name) is None}
     count = spec.instance_count
@@ -205,9 +212,17 @@ def _instances(spec: AuroraClusterSpec, identifier: str, have: Mapping[str, str]
         ordinals = numbered or ([] if others else [1])
     else:
         free = (n for n in range(1, len(numbered) + count + 1) if n not in numbered)
+        # An adopted instance of another name counts as well.
+        count = max(0, count - sum(1 for name in others if not name.startswith(AUTOSCALED)))
         ordinals = [*numbered[:count], *(next(free) for _ in range(count - len(numbered)))]
     names = {n: instance_identifier(identifier, n) for n in ordinals}
-    return {**{names[n]: instances.class_of(n) or have.get(names[n], "") for n in ordinals}, **others}
+    classes = {
+        names[n]: instances.class_of(n) or have[names[n]]
+        if names[n] in have
+        else instances.class_of_new(n, shape.writer_class)
+        for n in ordinals
+    }
+    return {**classes, **others}
 
 
 def _instance_hours(bill: Bill, prefix: str, shape: ClusterShape, usage: ExpectedUsage | None) -> None:
