@@ -50,7 +50,9 @@ def test_a_writer_is_rebooted_behind_a_failover(lab: Lab, namespace: str) -> Non
     cluster.until(lambda: {m["DBClusterParameterGroupStatus"] for m in cluster.aws["DBClusterMembers"]} == {"in-sync"})
     assert cluster.writer != before
     done = [w for w in cluster.written() if w[0] in ("RebootDBInstance", "FailoverDBCluster")]
-    assert [operation for operation, _ in done] == ["RebootDBInstance", "FailoverDBCluster", "RebootDBInstance"]
+    # The failover restarts the old writer, after which it may have the new value already.
+    assert done[:2] == [("RebootDBInstance", "2"), ("FailoverDBCluster", "")]
+    assert done[2:] in ([], [("RebootDBInstance", "1")])
 
 
 @scenario
