@@ -133,6 +133,7 @@ class Operator:
             AuroraClusterStatus.model_validate(self.status),
             generation=self.generation,
             absent=self.absent,
+            created_at="2026-11-02T12:00:00+00:00",
             deleted_at="2026-11-02T12:00:00Z" if self.absent else "",
             approved=self.approved,
             wake=self.wake,

@@ -192,7 +192,7 @@ def test_what_serves_on(state: str) -> None:
     told.on_cluster(status=state)
     told.on_instance(ONE, status=state)
     found = said(told.look())
-    assert found["Ready"][:2] == (True, "Available")
+    assert found["Ready"][:2] == (True, "Available"), found["Ready"]
     assert found["Synced"][0] is False
 
 
@@ -277,6 +277,18 @@ def test_adoption_takes_over_the_instances_that_are_there() -> None:
     told.look()
     assert told.status["managed"]["instances"] == [ONE, TWO]
     assert told.status["resourceId"] == theirs.cluster.resource_id
+
+
+def test_an_adopted_cluster_is_ready_while_its_changes_wait() -> None:
+    told = Told(Operator(spec(adopt=True, parameters={"log_min_duration_statement": "500"})))
+    made = settled()
+    told.operator.world = made.world
+    told.on_cluster(created=told.operator.now - timedelta(days=1), tags={})
+    assert said(told.look())["Ready"][0] is False, "it is taken over first"
+    told.on_cluster(tags={OWNER_TAG: told.operator.desired.owner})
+    found = said(told.look())
+    assert found["Ready"][:2] == (True, "Available"), found["Ready"]
+    assert found["Synced"][0] is False
 
 
 @pytest.mark.parametrize("mode", ["Plan", "Observe"])

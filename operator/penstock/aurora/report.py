@@ -119,7 +119,7 @@ def _ready(
             return Condition(kind, True, known["reason"], known["message"])
         reason, sentence = told or (Reason.CREATING, f"{name} is about to be made.")
         return Condition(kind, False, reason, sentence)
-    once = was_ready or known.get("reason") in _INTERRUPTED
+    once = was_ready or known.get("reason") in _INTERRUPTED or _took_over(desired, observed, cluster)
     interruption = _interruption(desired, observed, cluster, now)
     if interruption is not None:
         reason, sentence = interruption
@@ -137,6 +137,14 @@ def _ready(
     default = Reason.CREATING, f"{name} is there; what else it needs is being made: {lacking or todo(plan)}."
     reason, sentence = told or default
     return Condition(kind, False, Reason.CREATING if reason in _INTERRUPTED else reason, sentence)
+
+
+def _took_over(desired: Desired, observed: Observed, cluster: Cluster) -> bool:
+    """Whether the cluster served before its object was created, and has our mark: what is still to be changed keeps nobody from using it."""
+    if not desired.spec.adopt or not desired.created_at or cluster.created is None:
+        return False
+    older = cluster.created < datetime.fromisoformat(desired.created_at)
+    return older and claim(desired, observed) is Claim.OURS
 
 
 def _interruption(desired: Desired, observed: Observed, cluster: Cluster, now: datetime) -> tuple[Reason, str] | None:
