@@ -27,6 +27,7 @@ _SUITE = "bookworm"
 _INCLUDED = "python3,python3-venv,ca-certificates"
 # As slim images do without them.
 _LEFT_OUT = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+_LAYERS = 150
 _CERTIFICATES = "/etc/ssl/certs"
 
 
@@ -100,7 +101,8 @@ def _from_scratch(folder: Path, binary: Path, target: Path) -> None:
 
 def _dockerfile(folder: Path, base: Path, target: Path) -> None:
     dockerfile = (checkout() / "Dockerfile").read_text()
-    (wanted,) = {line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM ")}
+    stages = [line.split()[1:] for line in dockerfile.splitlines() if line.startswith("FROM ")]
+    (wanted,) = {stage[0] for stage in stages} - {stage[-1] for stage in stages[:-1]}
     source = f"docker.io/library/{wanted}"
     if not _buildah(folder, "images", "-q", "--filter", f"reference={source}"):
         container = _buildah(folder, "from", "scratch")
@@ -124,8 +126,9 @@ def _commit(folder: Path, container: str, image: str) -> None:
 
 def _push(folder: Path, image: str, target: Path) -> None:
     _buildah(folder, "push", image, f"docker-archive:{target}:{image}")
-    # Layers of older contents are kept only as far as the next build uses them.
-    _buildah(folder, "rmi", "--prune", check=False)
+    # Layers are what the next build goes on from. At some hundred megabytes for each new list of requirements they go in the end.
+    if len(_buildah(folder, "images", "-a", "-q").split()) > _LAYERS:
+        _buildah(folder, "rmi", "--prune", check=False)
 
 
 def _buildah(folder: Path, *arguments: str, check: bool = True) -> str:
