@@ -284,6 +284,7 @@ class Operator:
 
     def _watch(self, step: Step) -> None:
         """The promises of the plan, at each step that runs."""
+        self._belongs(step)
         cluster, instances = self.world.cluster, self.world.instances
         whose = cuts(step)
         if whose:
@@ -307,6 +308,22 @@ class Operator:
             assert self.spec.instances.reader_autoscaling is None
         deletes = step.operation.startswith("Delete") and step.operation != "DeleteDBInstance"
         assert not deletes, f"nobody asked to {step.summary}"
+
+    def _belongs(self, step: Step) -> None:
+        """Nothing is written to a group that is not this object's, or an earlier one's of its name."""
+        world, asked = self.world, step.parameters
+        found: list[Mapping[str, str]] = []
+        for key, level in (("DBClusterParameterGroupName", "cluster"), ("DBParameterGroupName", "instance")):
+            group = world.groups.get((level, str(asked.get(key, ""))), Group()).group
+            if group is not None and step.operation.endswith("ParameterGroup"):
+                found.append(group.tags)
+        subnets = world.subnet_groups.get(str(asked.get("DBSubnetGroupName", "")))
+        if subnets is not None and step.operation.endswith("SubnetGroup"):
+            found.append(subnets.tags)
+        tagged = [*(g.group for g in world.groups.values()), *world.subnet_groups.values()]
+        found += [g.tags for g in tagged if g is not None and g.arn and g.arn == asked.get("ResourceName")]
+        for tags in found:
+            assert groups.mine(self.desired, tags), f"{step.summary}, which belongs to {tags.get(OWNER_TAG)!r}"
 
     def _ours(self, name: str) -> bool:
         """Whether this operator made the instance, or took it over under a name like its own."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aurora_model import ARN, FAMILIES, World
 from aurora_specs import FOREIGN_TAG, MEDDLING, meddle, specs
 from aurora_world import IN_WINDOW, MONDAY, Operator, differences, spec
 from dynamo_specs import examples
@@ -18,6 +19,8 @@ from hypothesis import strategies as st
 
 from penstock.api import engine_version
 from penstock.api.meta import OWNER_TAG
+from penstock.aurora.state import Group
+from penstock.aws.rds import ParameterGroup, Subnet, SubnetGroup
 from penstock.engine.plan import Effect, When
 
 EVENTS = st.one_of(
@@ -149,6 +152,13 @@ def _unmanaged(operator: Operator) -> dict[str, Any]:
             found[name] = getattr(cluster, name)
     if asked.parameters is None and asked.requires_tls is None:
         found["parameters"] = (cluster.parameter_group, dict(world.groups))
+    named = {*(asked.parameters or ()), *([asked.engine.tls_parameter[0]] if asked.requires_tls is not None else ())}
+    in_force = [("cluster", cluster.parameter_group)]
+    in_force += [("instance", i.parameter_group) for i in world.instances.values()]
+    for level, group in in_force:
+        for name, value in world.groups.get((level, group), Group()).values.items():
+            if name not in named:
+                found[f"{level} parameter {name}"] = value
     if asked.performance_insights is None:
         found["insights"] = {n: i.performance_insights for n, i in world.instances.items()}
     return found
@@ -218,6 +228,67 @@ def test_a_cluster_that_is_not_ours_is_never_touched(wanted: dict[str, Any], tag
     operator.absent = True
     assert operator.one_pass().gone
     assert operator.world == theirs
+
+
+OWNERS = ["", "k1/shop/AuroraCluster/other/u-9", "k2/shop/AuroraCluster/ledger/u-1", "somebody"]
+
+
+@st.composite
+def strangers(draw: st.DrawFn) -> World:
+    """Groups and a snapshot of others, under the very names that this object's have, or had."""
+    world, desired = World(), Operator().desired
+    for name in draw(st.lists(st.sampled_from([desired.own_subnet_group, desired.legacy_subnet_group]), unique=True)):
+        tags = {OWNER_TAG: owner} if (owner := draw(st.sampled_from(OWNERS))) else {}
+        group = SubnetGroup(name, f"{ARN}:subgrp:{name}", subnets=(Subnet("subnet-c", "us-east-1c"),), tags=tags)
+        world = replace(world, subnet_groups={**world.subnet_groups, name: group})
+    names = [f(family) for family in FAMILIES for f in (desired.own_parameter_group, desired.legacy_parameter_group)]
+    families = dict(zip(names, (f for f in FAMILIES for _ in range(2)), strict=True))
+    for name in draw(st.lists(st.sampled_from(names), unique=True, max_size=4)):
+        for level in draw(st.lists(st.sampled_from(["cluster", "instance"]), unique=True)):
+            tags = {OWNER_TAG: owner} if (owner := draw(st.sampled_from(OWNERS))) else {}
+            group_arn = f"{ARN}:{level}:{name}"
+            found = Group(ParameterGroup(name, families[name], group_arn, tags=tags), {"theirs": "1"})
+            world = replace(world, groups={**world.groups, (level, name): found})
+    return world
+
+
+@given(
+    specs(), strangers(), st.lists(EVENTS, max_size=5), st.sampled_from(["Delete", "Snapshot", "Retain"]), st.booleans()
+)
+@examples(60)
+def test_what_carries_somebody_elses_tag_or_none_is_as_before_whatever_an_object_lives_through(
+    wanted: dict[str, Any], theirs: World, events: list[tuple[str, Any]], policy: str, taken: bool
+) -> None:
+    operator = Operator({**wanted, "deletionPolicy": policy}, world=theirs, consent=True)
+    if taken:
+        maker = Operator(_immediate(wanted), consent=True, owner=OWNERS[1], uid="u-9")
+        maker.converge()
+        theirs = replace(
+            maker.world,
+            groups={**maker.world.groups, **theirs.groups},
+            subnet_groups={**maker.world.subnet_groups, **theirs.subnet_groups},
+        )
+        operator.world = theirs
+    for event, value in events:
+        if event != "meddle":
+            live(operator, [operator.wanted], event, value)
+    for _ in range(4):
+        operator.one_pass()
+        operator.time()
+    operator.refusing.clear()
+    operator.absent = True
+    for _ in range(60):
+        if operator.one_pass().gone:
+            break
+        cluster = operator.world.cluster
+        if cluster is not None and not taken:
+            operator.world = replace(operator.world, cluster=replace(cluster, deletion_protection=False))
+        operator.time()
+    after = operator.world
+    assert {k: g for k, g in after.groups.items() if k in theirs.groups} == theirs.groups
+    assert {n: g for n, g in after.subnet_groups.items() if n in theirs.subnet_groups} == theirs.subnet_groups
+    if taken:
+        assert (after.cluster, after.instances) == (theirs.cluster, theirs.instances)
 
 
 @pytest.mark.parametrize("policy", ["Snapshot", "Retain", "Delete"])

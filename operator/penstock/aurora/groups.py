@@ -118,7 +118,8 @@ def carry(desired: Desired, observed: Observed, family: Family, values: Wanted) 
             continue
         held, clash = _carried(observed, level, names, None)
         known = family.cluster if level == CLUSTER else family.instance
-        settled = {*once, *(desired.spec.parameters or ()), desired.spec.engine.tls_parameter[0]}
+        tls = [desired.spec.engine.tls_parameter[0]] if desired.spec.requires_tls is not None else []
+        settled = {*once, *(desired.spec.parameters or ()), *tls}
         carried = {n: v for n, v in held.items() if n in known and known[n].modifiable and n not in settled}
         lost = tuple(n for n in sorted(held) if n not in known and n not in settled)
         values = replace(
