@@ -121,7 +121,8 @@ def test_a_parameter_group_that_gives_what_the_spec_asks_for_stays(lab: Lab, nam
         "instances": {"class": None, "readers": None},
     }
     cluster = DeclaredCluster.small(lab, namespace, spec, apply=False)
-    custom = parameters(cluster, f"{cluster.cluster}-custom", log_min_duration_statement="250", work_mem="9000")
+    theirs = {"log_min_duration_statement": "250", "rds__force_ssl": "1", "work_mem": "9000"}
+    custom = parameters(cluster, f"{cluster.cluster}-custom", **theirs)
     made_by_hand(cluster, DBClusterParameterGroupName=custom)
     cluster.apply().settled()
     assert cluster.aws["DBClusterParameterGroup"] == custom
