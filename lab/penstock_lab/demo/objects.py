@@ -48,7 +48,14 @@ def following(stage: Stage, resource: str, name: str) -> Callable[[], tuple[bool
     return look
 
 
-def calls(stage: Stage, name: str) -> list[tuple[str, str]]:
-    """The requests to AWS about what has this in its name, in order: operation and resource (a name or an ARN)."""
+def calls(stage: Stage, name: str, *, accepted: bool = False) -> list[tuple[str, str]]:
+    """The requests to AWS about what has this in its name, in order: operation and resource (a name or an ARN).
+
+    accepted: only those that AWS did not refuse.
+    """
     log = stage.lab.aws.calls(log=True)["log"]
-    return [(call["operation"].rpartition(".")[2], call["key"]) for call in log if name in call["key"]]
+    return [
+        (call["operation"].rpartition(".")[2], call["key"])
+        for call in log
+        if name in call["key"] and (not accepted or 200 <= call["status"] < 400)
+    ]
