@@ -65,7 +65,7 @@ def test_adoption_shows_its_plan_first_and_changes_only_what_the_spec_names(lab:
     assert table.steps == ["set tags penstock.dev/owner, team", "turn deletion protection on"]
     assert table.writes()[made:] == []
     table.settled()
-    assert table.writes()[made:] == ["TagResource", "UpdateTable"]
+    assert table.writes()[made:] == ["TagResource", "TagResource", "UpdateTable"], "the mark alone comes first"
     assert table.told("Adopted") == [f"Took over table {table.table}."]
     assert table.aws_tags["penstock.dev/owner"].endswith(f"{namespace}/DynamoTable/orders/{table.uid}")
     assert table.aws["StreamSpecification"]["StreamEnabled"]

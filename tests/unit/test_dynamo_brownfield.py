@@ -8,17 +8,20 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from dynamo_model import Aws, refuse
 from dynamo_world import ModelAccount, Operator, manifest, settled
+from virtual_time import virtual
 
 from penstock.api.conditions import Reason
 from penstock.api.meta import OWNER_TAG
+from penstock.aws.errors import trouble
 from penstock.dynamo.act import _refine
 from penstock.dynamo.memory import Memory
 from penstock.dynamo.observe import Observer
 from penstock.engine.conditions import timestamp
 from penstock.engine.errors import Meaning, Trouble
-from penstock.engine.kind import Outcome, Report
+from penstock.engine.kind import Look, Outcome, Report
 from penstock.engine.plan import Step
 
 READ, WRITE = "dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"
@@ -456,3 +459,73 @@ def test_a_limit_is_told_by_what_aws_says_it_is(detail: str, words: str) -> None
     sentence = _refine(step, met).sentence
     assert words in sentence
     assert ("decrease" in sentence) == ("decrease" in detail)
+
+
+# What is read
+
+
+class Gone(ModelAccount):
+    """AWS while a table goes: DescribeTable still shows it once, its tags are denied as AWS denies those of a table that is not there."""
+
+    shows = 1
+
+    async def call(self, service: str, operation: str, parameters: Any = None, **more: Any) -> dict[str, Any]:
+        if operation == "ListTagsOfResource":
+            refused = {"Error": {"Code": "AccessDeniedException", "Message": "User: x is not authorized to perform"}}
+            raise trouble(ClientError(refused, operation), service, operation)  # type: ignore[arg-type]
+        if operation == "DescribeTable":
+            self.shows -= 1
+            if self.shows < 0:
+                self.aws.tables.clear()
+        return await super().call(service, operation, parameters, **more)
+
+
+@pytest.mark.parametrize("absent", [False, True])
+@virtual
+async def test_before_rights_are_blamed_it_is_looked_whether_the_table_is_there(absent: bool) -> None:
+    operator = settled({"tags": {"team": "shop"}})
+    if absent:
+        operator.delete()
+    operator.status = {**operator.status, "conditions": []}
+    desired = operator.desired()
+    observed = await Observer(Gone(operator.aws)).observe(desired, Memory(), Look())  # type: ignore[arg-type]
+    assert observed.table is None
+    assert observed.unread == ()
+
+
+@virtual
+async def test_rights_are_blamed_where_the_table_is_there() -> None:
+    operator = settled({"tags": {"team": "shop"}})
+    operator.status = {**operator.status, "conditions": []}
+    account = Gone(operator.aws)
+    account.shows = 9
+    observed = await Observer(account).observe(operator.desired(), Memory(), Look())  # type: ignore[arg-type]
+    assert observed.table is not None
+    assert [reason for reason, _ in observed.unread] == ["AccessDenied"]
+
+
+@virtual
+async def test_a_forced_look_reads_the_key_anew() -> None:
+    operator = settled({"encryption": {"kmsKey": "alias/orders"}})
+    observer = Observer(ModelAccount(operator.aws))  # type: ignore[arg-type]
+    memory, desired = Memory(), operator.desired()
+    await observer.observe(desired, memory, Look())
+    reads = len(operator.aws.of("DescribeKey"))
+    await observer.observe(desired, memory, Look())
+    assert len(operator.aws.of("DescribeKey")) == reads
+    await observer.observe(desired, memory, Look(fresh=True))
+    assert len(operator.aws.of("DescribeKey")) == reads + 1
+
+
+@virtual
+async def test_leftovers_of_application_auto_scaling_that_may_not_be_listed_keep_nothing_back() -> None:
+    operator = settled({"capacity": SCALED})
+
+    def deny(operation: str, parameters: Any) -> None:
+        if operation == "DescribeScheduledActions":
+            refuse("AccessDeniedException", "", operation)
+
+    operator.aws.faults.append(deny)
+    observed = await Observer(ModelAccount(operator.aws)).observe(operator.desired(), Memory(), Look())  # type: ignore[arg-type]
+    assert [t.tracking is not None for t in observed.scaling or ()] == [True, True]
+    assert observed.unread == ()
