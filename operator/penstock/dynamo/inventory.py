@@ -132,6 +132,8 @@ class Inventory:
                 else:
                     table.memory.expire("tags")
                 woken.append(table.key)
+            else:
+                table.memory.put("tags", before, began)
         return woken
 
     async def _names(self, region: str) -> set[str]:
