@@ -19,10 +19,11 @@ from penstock.aws.errors import trouble
 from penstock.dynamo.act import _refine
 from penstock.dynamo.memory import Memory
 from penstock.dynamo.observe import Observer
+from penstock.dynamo.ownership import Claim, claim
 from penstock.engine.conditions import timestamp
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Look, Outcome, Report
-from penstock.engine.plan import Step
+from penstock.engine.plan import Refusal, Step
 
 READ, WRITE = "dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"
 FIXED = {"mode": "Provisioned", "read": {"units": 5}, "write": {"units": 4}}
@@ -349,6 +350,21 @@ def test_a_restore_that_was_asked_for_claims_only_a_table_of_its_source_and_mome
         operator.delete()
         assert operator.one_pass()[0].gone
         assert "orders" in aws.tables
+
+
+def test_a_restore_whose_answer_this_process_lost_is_known_whatever_the_clocks() -> None:
+    maker = Operator(Aws(), {**manifest(pointInTimeRecovery={}), "metadata": {"name": "source", "namespace": "shop"}})
+    maker.converge()
+    asked = maker.aws.clock() - timedelta(hours=1)
+    wanted = {"SourceTableName": "source", "TargetTableName": "orders", "UseLatestRestorableTime": True}
+    maker.aws.call("dynamodb", "RestoreTableToPointInTime", wanted)
+    operator = Operator(maker.aws, manifest(restoreFrom={"tableName": "source"}), approves=False)
+    operator.status = {"restore": {"source": "source", "startedAt": timestamp(asked)}}
+    desired = operator.desired()
+    observed = operator.observed(desired)
+    assert isinstance(claim(desired, observed), Refusal)
+    assert claim(desired, replace(observed, lost=True)) is Claim.RESTORED
+    assert isinstance(claim(desired, replace(observed, lost=True, refused=True)), Refusal)
 
 
 def test_a_restore_that_aws_refused_claims_nothing_afterwards() -> None:

@@ -95,9 +95,10 @@ class Actor:
             memory.drop("table", step.facet)
             memory.must_look = True
             there = trouble.code in _LOOK_AGAIN.get(step.operation, ())
-            if step.operation in _RESTORES and trouble.meaning is not Meaning.UNAVAILABLE:
-                # Unless an earlier answer was lost: then the table may be of that restore.
-                memory.refused = memory.perhaps_made == float("-inf")
+            if step.operation in _RESTORES:
+                # Once an answer was lost, whatever AWS says of a later request, the table may be of that restore.
+                memory.lost |= trouble.meaning is Meaning.UNAVAILABLE
+                memory.refused = not memory.lost
             if step.operation in _MAKES and trouble.meaning is not Meaning.UNAVAILABLE and not memory.made_id:
                 memory.made_name = ""
             if step.operation in _MAKES and (there or trouble.meaning is Meaning.UNAVAILABLE):

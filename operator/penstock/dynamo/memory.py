@@ -21,7 +21,8 @@ class Memory:
 
     misses: how often in a row AWS failed to tell a facet. made, perhaps_made: when AWS said that the table exists although no look has shown it yet,
     and when the answer of its creation was lost; times of the event loop. made_id: AWS's id of the table that we made. made_name: name and region
-    of the table that we made or may have made. refused: AWS refused our last restore. marked: when our owner tag was last written.
+    of the table that we made or may have made. refused: AWS refused our last restore. lost: its answer to a restore of ours was lost.
+    marked: when our owner tag was last written.
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Memory:
     made_id: str = ""
     made_name: str = ""
     refused: bool = False
+    lost: bool = False
     marked: float = float("-inf")
     signature: tuple[Any, ...] = ()
     since: datetime | None = None

@@ -130,6 +130,7 @@ class Observer:
             partial=partial,
             made_id=memory.made_id,
             refused=memory.refused,
+            lost=memory.lost,
             marking=marking,
             unread=tuple(unread),
         )

@@ -146,7 +146,7 @@ def restored(desired: Desired, observed: Observed) -> bool:
     source = table.restored_from
     same = source == asked.source or source.endswith(f"/{asked.source}")
     late = 0.0 if table.created_at is None else (table.created_at - asked.started_at).total_seconds()
-    return same and -_BEFORE < late < _AFTER
+    return same and late > -_BEFORE and (late < _AFTER or observed.lost)
 
 
 def place(region: str, table: str) -> str:

@@ -59,7 +59,8 @@ class Observed:
     one of its indexes last changed its state, as this process saw it.
     source: what is to be restored from, before the restore.
     made_id: AWS's id of the table that it answered our own creation or restore with. refused: AWS refused our last restore, so whatever has the
-    name is not of it. marking: our owner tag was written so recently that another's may have replaced it unseen.
+    name is not of it. lost: this process never got AWS's answer to a restore of ours. marking: our owner tag was written so recently that another's
+    may have replaced it unseen.
     held: refused steps by id. partial: some facet that the plan needs is still to be read. unread: reason and sentence of each that may not be.
     """
 
@@ -80,5 +81,6 @@ class Observed:
     partial: bool = False
     made_id: str = ""
     refused: bool = False
+    lost: bool = False
     marking: bool = False
     unread: tuple[tuple[str, str], ...] = ()
