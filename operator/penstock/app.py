@@ -112,6 +112,7 @@ class Operator:
         self._measured: tuple[AuroraClusters | DynamoTables, ...] = ()
         self._books: Books | None = None
         self._prices = PriceBook()
+        self._account: Account | None = None
         self._meters: Meters | None = None
 
     async def run(self) -> int:
@@ -138,7 +139,7 @@ class Operator:
             return await self._lead(kube, lease, cluster)
         finally:
             if lease is not None:
-                await lease.release()
+                await self._release(lease)
             if admission is not None and renewal is not None:
                 renewal.cancel()
                 await admission.stop()
@@ -152,7 +153,7 @@ class Operator:
             if lease is not None and not lease.valid:
                 end_process("this process was about to write, and may no longer hold the Lease")
 
-        account = await asyncio.to_thread(
+        account = self._account = await asyncio.to_thread(
             Account,
             options.region,
             rds_rate=options.rds_rate,
@@ -242,6 +243,13 @@ class Operator:
                     await asyncio.gather(*tasks, return_exceptions=True)
             account.close()
         return code
+
+    async def _release(self, lease: Lease) -> None:
+        """Give the Lease back, unless a write to AWS that was sent may still have its effect: then it runs out, and the next process begins later."""
+        if self._account is not None and self._account.writing:
+            log.warning("%d writes to AWS are not answered, so the Lease is left to run out", self._account.writing)
+        else:
+            await lease.release()
 
     async def _or_stop(self, waiting: Any) -> bool:
         """Await something that may take for ever. False when the process was asked to stop first."""

@@ -56,9 +56,11 @@ def declare(lab: Lab, namespace: str, count: int) -> list[str]:
     return tables
 
 
-def writes(lab: Lab, by: str) -> list[dict[str, Any]]:
+def writes(lab: Lab, by: str, namespace: str = "") -> list[dict[str, Any]]:
+    """Of one process; with a namespace only to the tables of that."""
     log = lab.aws.calls(log=True)["log"]
-    return [e for e in log if e["by"] == by and not e["operation"].partition(".")[2].startswith(READS)]
+    of = [e for e in log if e["by"] == by and e["key"].startswith(namespace)]
+    return [e for e in of if not e["operation"].partition(".")[2].startswith(READS)]
 
 
 def all_ready(lab: Lab, namespace: str, count: int) -> bool:
@@ -92,13 +94,15 @@ def test_a_process_that_was_suspended_writes_nothing_once_another_leads(
     lab: Lab, namespace: str, leader: OperatorProcess, wait_for: Callable[..., Any]
 ) -> None:
     with operator(lab, NEW) as successor:
+        # From when it first sees the Lease it waits for fifteen seconds.
+        successor.wait_ready()
         declare(lab, namespace, 60)
-        wait_for(lambda: len(writes(lab, OLD)) >= 20)
+        wait_for(lambda: len(writes(lab, OLD, namespace)) >= 20)
         leader.kill(signal.SIGSTOP)
         try:
             stopped = time.monotonic()
-            assert len(writes(lab, OLD)) < 180, "there is work left"
-            lab.wait_operator(other_than=leader.pid, seconds=20)
+            assert len(writes(lab, OLD, namespace)) < 180, "there is work left: three writes for each table"
+            lab.wait_operator(other_than=leader.pid, seconds=30)
             time.sleep(max(0.0, stopped + 30 - time.monotonic()))
             before = len(writes(lab, OLD))
         finally:

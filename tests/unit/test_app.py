@@ -59,3 +59,16 @@ async def test_every_replica_judges_a_creation_by_what_it_reads(leads: bool) -> 
     elsewhere = table("other")
     elsewhere["metadata"]["namespace"] = "other"
     assert await operator._refusal(kube, tables.NAME, elsewhere) == ""
+
+
+@pytest.mark.parametrize("writing", [0, 1])
+async def test_the_lease_is_given_back_only_when_no_write_may_still_have_its_effect(writing: int) -> None:
+    released: list[bool] = []
+
+    async def release() -> None:
+        released.append(True)
+
+    operator = Operator(Options("eu-west-1"))
+    operator._account = SimpleNamespace(writing=writing)  # type: ignore[assignment]
+    await operator._release(SimpleNamespace(release=release))  # type: ignore[arg-type]
+    assert bool(released) is (writing == 0)

@@ -16,17 +16,20 @@ from penstock.engine.errors import Meaning, Trouble
 
 
 class Endpoint(ThreadingHTTPServer):
-    """arrived: the target of each request. status, answer: what each gets."""
+    """arrived: the target of each request. status, answer: what each gets, once hold is set."""
 
     def __init__(self) -> None:
         self.arrived: list[str] = []
         self.status, self.answer = 200, b"{}"
+        self.hold = threading.Event()
+        self.hold.set()
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 endpoint.arrived.append(self.headers.get("X-Amz-Target", ""))
                 self.rfile.read(int(self.headers["Content-Length"]))
+                endpoint.hold.wait(20)
                 self.send_response(endpoint.status)
                 self.send_header("Content-Length", str(len(endpoint.answer)))
                 self.end_headers()
@@ -174,3 +177,25 @@ def test_credentials_are_read_anew_beside_the_event_loop(endpoint: Endpoint, mon
     asyncio.run(scenario())
     assert len(threads) == 1
     assert threads[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize(("operation", "writing"), [("DeleteTable", 1), ("ListTables", 0)])
+def test_writes_that_are_not_answered_are_known_even_when_nobody_waits_for_them(
+    operation: str, writing: int, endpoint: Endpoint
+) -> None:
+    """The task that waits for one can be cancelled; the thread cannot."""
+    endpoint.hold = threading.Event()
+
+    async def scenario() -> None:
+        account = Account("eu-west-1")
+        call = asyncio.create_task(account.call("dynamodb", operation, {"TableName": "a"} if writing else None))
+        while not endpoint.arrived:
+            await asyncio.sleep(0.01)
+        call.cancel()
+        account.close()
+        assert account.writing == writing
+        endpoint.hold.set()
+        while account.writing:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -84,6 +85,8 @@ _USER_AGENT = (
 )
 # Clients that are kept. Each takes 0.2 to 1.3 MB, and 5 to 20 ms to make anew.
 _CLIENTS = 64
+# Operations whose names begin so change nothing.
+_READS = ("BatchGet", "Describe", "Get", "List", "Lookup", "Query", "Receive", "Scan")
 _RIGHTS_LACK = ("AccessDenied", "AccessDeniedException", "KMSKeyNotAccessibleFault")
 
 
@@ -131,6 +134,8 @@ class Account:
         self._regions = known_regions() | {region, *more_regions}
         self._before_send = before_send
         self._closed = False
+        self._writing = 0
+        self._counting = threading.Lock()
         self._limits = LIMITS if rds_rate is None else {**LIMITS, "rds": rds_limit(rds_rate)}
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="aws")
@@ -144,6 +149,11 @@ class Account:
         """Send nothing more. What was sent already is not waited for."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def writing(self) -> int:
+        """Calls in threads that may still change something: sent, or about to be, and not answered."""
+        return self._writing
 
     def affords(self, service: str, operation: str, region: str = "") -> bool:
         """Whether a background read could be sent now without waiting. Nothing is spent."""
@@ -175,7 +185,7 @@ class Account:
             client = await self._client(service, region)
             method = getattr(client, xform_name(operation))
             answer: dict[str, Any] = await asyncio.get_running_loop().run_in_executor(
-                self._pool, lambda: method(**(parameters or {}))
+                self._pool, self._counted, operation, method, parameters or {}
             )
             return answer
         except (ClientError, BotoCoreError, ResponseParserError, ValueError) as error:
@@ -190,6 +200,17 @@ class Account:
         finally:
             metrics.AWS_CALLS.labels(service, operation, outcome).inc()
             metrics.AWS_SECONDS.labels(service).observe(time.monotonic() - sent)
+
+    def _counted(self, operation: str, method: Callable[..., Any], parameters: Mapping[str, Any]) -> Any:
+        if operation.startswith(_READS):
+            return method(**parameters)
+        with self._counting:
+            self._writing += 1
+        try:
+            return method(**parameters)
+        finally:
+            with self._counting:
+                self._writing -= 1
 
     async def _client(self, service: str, region: str) -> Any:
         client = self._clients.pop((service, region), None)
