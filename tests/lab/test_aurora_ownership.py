@@ -37,7 +37,7 @@ def test_an_identifier_that_is_taken_is_told_and_never_touched(lab: Lab, namespa
     told = cluster.wait("Ready", "False", reason="AlreadyExists")
     assert told["message"] == (
         f"Cluster {cluster.cluster} exists already and was made by somebody else: set spec.adopt: true to take it over, "
-        "or delete this object, which leaves the cluster alone, and make it with another spec.clusterIdentifier."
+        "or write another spec.clusterIdentifier."
     )
     cluster.wait("Stalled", "True", reason="AlreadyExists")
     assert "clusterArn" not in cluster.status, "it is not ours to describe"
@@ -137,8 +137,7 @@ def test_one_cluster_and_two_objects(lab: Lab, namespace: str) -> None:
     owner = first.aws_tags["penstock.dev/owner"].split("/")[0]
     assert told["message"] == (
         f"Cluster {first.cluster} belongs to AuroraCluster {namespace}/ledger of cluster {owner}: delete that object with "
-        "deletionPolicy Retain, or delete this one, which leaves the cluster alone, and make it with another "
-        "spec.clusterIdentifier."
+        "deletionPolicy Retain, or write another spec.clusterIdentifier here."
     )
     assert second.condition("Stalled")["status"] == "True"
     first.look().settled()

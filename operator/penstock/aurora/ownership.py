@@ -41,7 +41,7 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
         return Refusal(
             Reason.NOT_OWNED,
             f"Cluster {cluster.identifier} belongs to {who(owner)}: delete that object with deletionPolicy Retain, "
-            "or delete this one, which leaves the cluster alone, and make it with another spec.clusterIdentifier.",
+            "or write another spec.clusterIdentifier here.",
         )
     if knows(desired, observed):
         return Claim.OURS
@@ -52,7 +52,7 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     return Refusal(
         Reason.ALREADY_EXISTS,
         f"Cluster {cluster.identifier} exists already and was made by {before}: set spec.adopt: true to take it over, "
-        "or delete this object, which leaves the cluster alone, and make it with another spec.clusterIdentifier.",
+        "or write another spec.clusterIdentifier.",
     )
 
 
