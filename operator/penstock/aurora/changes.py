@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.api.auroracluster import Apply, StorageType
 from penstock.api.conditions import Reason
-from penstock.api.meta import OWNER_TAG
+from penstock.api.meta import OWNER_TAG, TAG_PREFIX
 from penstock.api.windows import weekly
 from penstock.aurora import groups, requests, versions
 from penstock.aurora.groups import CLUSTER, INSTANCE
@@ -384,7 +384,7 @@ def tag_steps(
         )
     # Where the spec says nothing of tags at all, they are left as they are.
     once = desired.status.managed.tags if desired.status.managed and desired.spec.tags is not None else ()
-    gone = sorted(k for k in once if k in have and k not in wanted)
+    gone = sorted(k for k in once if k in have and k not in wanted and not k.startswith(TAG_PREFIX))
     if gone:
         steps.append(
             Step(
