@@ -161,9 +161,9 @@ def test_a_drained_node_is_left_in_time(lab: Lab, wait_for: Any) -> None:
     assert holder(lab).startswith(f"{name}_")
     began = time.monotonic()
     lab.kubectl("drain", "lab", "--delete-emptydir-data", "--timeout=30s")
-    # It left within its ten seconds, not by SIGKILL: the Lease is given back.
-    assert time.monotonic() - began < 10
+    # It left within its ten seconds, not by SIGKILL, which would keep the Lease; kubectl looks a little longer.
     assert holder(lab) == ""
+    assert time.monotonic() - began < 15
     lab.kubectl("uncordon", "lab")
     pod = wait_for(lambda: ready(only(lab)) and only(lab))
     assert pod["metadata"]["name"] != name

@@ -163,6 +163,21 @@ async def test_a_request_takes_the_renewed_token_at_once(tmp_path: Path, monkeyp
             await kube.close()
 
 
+async def test_the_login_of_another_cluster_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody pointed the kubeconfig elsewhere while the process runs."""
+    async with serving(tmp_path, monkeypatch) as (server, token):
+        kube = await Kube.connect()
+        try:
+            token.write_text("second")
+            server.token = "second"
+            monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
+            with pytest.raises(KubeError) as refused:
+                await kube.request("GET", TABLES)
+            assert refused.value.status == 401
+        finally:
+            await kube.close()
+
+
 async def test_watches_log_in_again_and_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     store = SimpleNamespace(saw=lambda key, obj, deleted: seen.append(key.name))
