@@ -32,7 +32,7 @@ $(VENV)/.ready: requirements/dev.txt requirements/postgres.txt requirements/setu
 controlplane: setup ## build the lab's control plane from its Go modules, once (about 5 minutes on 2 cores)
 	@$(BIN)/python -m penstock_lab.build
 
-demo: setup ## the whole story on a lab of its own, narrated and checked; nothing is left running
+demo: setup ## the whole story on a lab of its own (as root on a real kubelet), narrated and checked; nothing is left running
 	@$(BIN)/python -m penstock_lab.demo
 
 lab: setup ## bring a lab up to play with, the operator in it (LAB=name for another one)
