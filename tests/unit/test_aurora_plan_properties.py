@@ -79,16 +79,8 @@ def _never_lowered(operator: Operator, before: str) -> str:
 
 
 def _reachable(operator: Operator, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The spec without what AWS can do no more: a lower version than the one that runs, another zone for an instance that is there."""
+    """The spec without what AWS can do no more: a lower version than the one that runs."""
     cluster, version = operator.world.cluster, wanted["engine"].get("version")
-    there = operator.world.instances
-
-    def placed(override: dict[str, Any]) -> bool:
-        instance = there.get(operator.desired.instance(override["ordinal"]))
-        return "zone" in override and instance is not None and instance.zone != override["zone"]
-
-    overrides = [o for o in wanted["instances"].get("overrides", ()) if not placed(o)]
-    wanted = {**wanted, "instances": {**wanted["instances"], "overrides": overrides}}
     if cluster is None or not version or not engine_version.is_lower(version, cluster.version):
         return wanted
     return {**wanted, "engine": {"type": wanted["engine"]["type"]}}

@@ -13,7 +13,8 @@ from penstock.engine.plan import Refusal
 
 def unadoptable(desired: Desired, observed: Observed, cluster: Cluster) -> tuple[Refusal, ...]:
     """Why the cluster is not taken over: the manifest is about another one."""
-    return unmanageable(desired, cluster) or refusals(desired, observed, cluster)
+    never = unmanageable(desired, cluster)
+    return never or _refusals(desired, observed, cluster, [*_zones(desired, observed)])
 
 
 def unmanageable(desired: Desired, cluster: Cluster) -> tuple[Refusal, ...]:
@@ -37,9 +38,13 @@ def unmanageable(desired: Desired, cluster: Cluster) -> tuple[Refusal, ...]:
 def refusals(desired: Desired, observed: Observed, cluster: Cluster) -> tuple[Refusal, ...]:
     """What the spec names and this cluster can never become, with both values of each field.
 
-    What AWS (or an emulator) does not say is not judged.
+    What AWS (or an emulator) does not say is not judged. The zone of an override is read only when its instance is created.
     """
-    different = [*_cluster(desired, observed, cluster), *_key(desired, observed, cluster), *_zones(desired, observed)]
+    return _refusals(desired, observed, cluster, [])
+
+
+def _refusals(desired: Desired, observed: Observed, cluster: Cluster, more: list[str]) -> tuple[Refusal, ...]:
+    different = [*_cluster(desired, observed, cluster), *_key(desired, observed, cluster), *more]
     if not different:
         return ()
     return (
