@@ -15,7 +15,16 @@ from pathlib import Path
 
 LAB = Path(__file__).parent / "lab"
 # About as long as the rest.
-BESIDE = ("test_dynamo_*.py", "test_lab_*.py", "test_plan_command.py", "test_spend.py")
+BESIDE = (
+    "test_dynamo_*.py",
+    "test_tables_*.py",
+    "test_lab_*.py",
+    "test_lost_lease.py",
+    "test_ghosts.py",
+    "test_chaos.py",
+    "test_plan_command.py",
+    "test_spend.py",
+)
 NOTHING_SELECTED = 5
 
 
@@ -33,8 +42,8 @@ def held(half: str, status: int) -> bool:
 
 
 def main(options: list[str]) -> int:
-    beside = sorted(str(path) for pattern in BESIDE for path in LAB.glob(pattern))
-    rest = sorted(str(path) for path in LAB.glob("test_*.py") if str(path) not in beside)
+    beside = sorted(str(path) for pattern in BESIDE for path in LAB.rglob(pattern))
+    rest = sorted(str(path) for path in LAB.rglob("test_*.py") if str(path) not in beside)
     with tempfile.TemporaryFile("w+") as printed:
         second = subprocess.Popen(
             pytest("second", "--durations=10", *beside, *options), stdout=printed, stderr=subprocess.STDOUT
