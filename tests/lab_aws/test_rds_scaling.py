@@ -53,8 +53,9 @@ def test_a_target_provides_its_least_number_of_readers(client, rds, lab, cluster
         if len(members(rds, name, 2)) == 2:
             break
     assert members(rds, name, 2) == [f"{name}-1", f"{name}-2"]
-    scaling.delete_scaling_policy(**target, PolicyName="cpu")
+    # API reference, DeregisterScalableTarget: it deletes the policies of the target.
     scaling.deregister_scalable_target(**target)
+    assert scaling.describe_scaling_policies(ServiceNamespace="rds")["ScalingPolicies"] == []
 
 
 def test_targets_that_do_not_do(client, cluster, refused):

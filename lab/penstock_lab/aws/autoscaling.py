@@ -14,6 +14,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+
 from .clock import clock
 from .errors import AwsError, validation
 from .metrics import metrics
@@ -479,6 +481,15 @@ _OPERATIONS: dict[str, Callable[[Scaling, Request], dict[str, Any] | None]] = {
 }
 
 
+def _drop_policies(request: Request) -> None:
+    """moto keeps the policies of a target that is deregistered; AWS deletes them (API reference, DeregisterScalableTarget)."""
+    spec = request.parameters or {}
+    backend = applicationautoscaling_backends[request.account][request.region]
+    where = (spec.get("ResourceId"), spec.get("ScalableDimension"))
+    for policy in [p for p in backend.policies.values() if (p.resource_id, p.scalable_dimension) == where]:
+        backend.delete_scaling_policy(policy.policy_name, policy.service_namespace, *where)
+
+
 def handlers(
     scaling: Callable[[Request], Scaling], check_readers: Callable[[Request], None]
 ) -> dict[tuple[str, str], Any]:
@@ -490,6 +501,8 @@ def handlers(
             if namespace == "rds":
                 check_readers(request)
             if namespace != NAMESPACE:
+                if request.operation == "DeregisterScalableTarget":
+                    _drop_policies(request)
                 return {"ScalingActivities": []} if request.operation == "DescribeScalingActivities" else None
             store = scaling(request)
             with store.lock, store.tables.lock:
