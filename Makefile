@@ -10,7 +10,7 @@ PYTEST ?=
 LAB ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lab-test postgres-test node node-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers bench-advice requirements clean
+.PHONY: help setup demo test unit lab-test postgres-test node node-test lint fix crds lab lab-down controlplane bench bench-clusters bench-failovers bench-advice bench-chaos requirements clean
 
 # Lab tests wait for real processes with wide bounds; what a busy machine still makes fail must hold when it runs alone.
 again = { printf '\n--- once more and alone: what failed\n'; $(BIN)/pytest -q --last-failed --last-failed-no-failures none $(1); }
@@ -95,6 +95,9 @@ bench-failovers: controlplane ## measure failovers: commits lost, outages, what 
 
 bench-advice: setup ## hold the advisor against trying everything, 10,000 clusters and 10,000 tables (about 5 minutes)
 	@$(BIN)/python bench/advice.py
+
+bench-chaos: controlplane ## an hour of edits, drift, faults, kills and outages on 200 objects; then everything must be as declared
+	@$(BIN)/python bench/chaos.py
 
 requirements: setup ## compile requirements/*.txt from pyproject.toml and requirements/*.in, with hashes and no index addresses
 	$(UV) pip compile --python-version 3.11 --no-emit-index-url --generate-hashes -q pyproject.toml -o requirements/operator.txt
