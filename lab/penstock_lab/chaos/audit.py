@@ -178,42 +178,40 @@ class Audit:
         for what, read in names.items():
             for name, of in read():
                 if self._prefix in of and not any(k in of for k in kept) and name not in self._strangers:
-                    lines.append(f"{what} {name} is left and belongs to no object")
+                    lines.append(f"{what} {name} of {of} is left and belongs to no object")
         return [*lines, *self._groups(set(uids.values()))]
 
     def _groups(self, uids: set[str]) -> Iterator[str]:
-        """Subnet and parameter groups whose owner tag names an object of this run that is not there."""
+        """Subnet and parameter groups of this run whose owner is not there, or that nothing uses."""
+        used = {
+            name
+            for cluster in self._hands.listed("DescribeDBClusters", "DBClusters")
+            for name in (cluster["DBSubnetGroup"], cluster["DBClusterParameterGroup"])
+        }
+        used |= {
+            group["DBParameterGroupName"]
+            for instance in self._hands.listed("DescribeDBInstances", "DBInstances")
+            for group in instance["DBParameterGroups"]
+        }
         for kind in ("DBSubnetGroup", "DBClusterParameterGroup", "DBParameterGroup"):
-            marker: dict[str, str] = {}
-            while True:
-                answer = self._hands.rds(f"Describe{kind}s", **marker)
-                for group in answer[f"{kind}s"]:
-                    name = group[f"{kind}Name"]
-                    if name.startswith("default") or name in self._strangers:
-                        continue
-                    tags = self._hands.rds("ListTagsForResource", ResourceName=group[f"{kind}Arn"])["TagList"]
-                    owner = next((t["Value"].split("/") for t in tags if t["Key"] == OWNER), [])
-                    if len(owner) == 5 and owner[1] in self._namespaces and owner[4] not in uids:
-                        yield f"{kind} {name} is left of {owner[1]}/{owner[3]} and belongs to no object"
-                if not answer.get("Marker"):
-                    break
-                marker = {"Marker": answer["Marker"]}
+            for group in self._hands.listed(f"Describe{kind}s", f"{kind}s"):
+                name = group[f"{kind}Name"]
+                if name.startswith("default") or name in self._strangers:
+                    continue
+                tags = self._hands.rds("ListTagsForResource", ResourceName=group[f"{kind}Arn"])["TagList"]
+                owner = next((t["Value"].split("/") for t in tags if t["Key"] == OWNER), [])
+                if len(owner) == 5 and owner[1] in self._namespaces and (owner[4] not in uids or name not in used):
+                    yield f"{kind} {name} of {owner[1]}/{owner[3]} is left and belongs to no object"
 
     def _tables(self) -> Iterator[tuple[str, str]]:
         for page in self._hands.dynamodb.get_paginator("list_tables").paginate():
             yield from ((name, name) for name in page["TableNames"])
 
     def _listed(self, operation: str, field: str, name: str, of: str = "") -> Iterator[tuple[str, str]]:
-        marker: dict[str, str] = {}
-        while True:
-            answer = self._hands.rds(operation, **marker)
-            for entry in answer[field]:
-                # A system's snapshot goes with its cluster.
-                if entry.get("SnapshotType") != "automated":
-                    yield entry[name], entry.get(of or name, "")
-            if not answer.get("Marker"):
-                return
-            marker = {"Marker": answer["Marker"]}
+        for entry in self._hands.listed(operation, field):
+            # A system's snapshot goes with its cluster.
+            if entry.get("SnapshotType") != "automated":
+                yield entry[name], entry.get(of or name, "")
 
     def _alarms(self) -> Iterator[tuple[str, str]]:
         for page in self._hands.cloudwatch.get_paginator("describe_alarms").paginate():
@@ -228,7 +226,7 @@ class Audit:
                 for tag in self._hands.dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]:
                     if tag["Key"] == OWNER:
                         owned[tag["Value"]].append(f"table {name}")
-        for cluster in self._hands.rds("DescribeDBClusters")["DBClusters"]:
+        for cluster in self._hands.listed("DescribeDBClusters", "DBClusters"):
             for tag in cluster["TagList"]:
                 if tag["Key"] == OWNER:
                     owned[tag["Value"]].append(f"cluster {cluster['DBClusterIdentifier']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.config import Config
@@ -40,6 +40,16 @@ class Hands:
     def rds(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """A call to RDS that no fault hits."""
         return self._lab.aws.rds_call(operation, **parameters)
+
+    def listed(self, operation: str, field: str) -> Iterator[dict[str, Any]]:
+        """All that a reading operation of RDS gives, over its pages."""
+        marker: dict[str, str] = {}
+        while True:
+            answer = self.rds(operation, **marker)
+            yield from answer[field]
+            if not answer.get("Marker"):
+                return
+            marker = {"Marker": answer["Marker"]}
 
     def drift(self, subject: Subject, what: str, number: int) -> str:
         """Change something that the object declares; what came of it."""
@@ -113,6 +123,16 @@ class Hands:
                 with contextlib.suppress(LabAWSError):
                     self.rds("DeleteDBInstance", DBInstanceIdentifier=member["DBInstanceIdentifier"])
             self.rds("DeleteDBCluster", **where, SkipFinalSnapshot=True)
+
+    def renamed(self) -> list[str]:
+        """The clusters that do not have their own names yet; give each its name back."""
+        there = [c["DBClusterIdentifier"] for c in self.listed("DescribeDBClusters", "DBClusters")]
+        moved = [name for name in there if name.endswith(RENAMED)]
+        for name in moved:
+            # AWS refuses while it is busy with the cluster.
+            with contextlib.suppress(LabAWSError):
+                self._rename(name, name.removesuffix(RENAMED))
+        return moved
 
     def _rename(self, old: str, new: str) -> None:
         self.rds("ModifyDBCluster", DBClusterIdentifier=old, NewDBClusterIdentifier=new, ApplyImmediately=True)

@@ -228,6 +228,7 @@ class Chaos:
             if subject.kind == BUDGET:
                 subject.edit({"monthlyLimit": declared.AMPLE})
         self._apply([s for s in self.subjects if s.kind == BUDGET])
+        self._until(lambda: not self._hands.renamed(), 30)
         began = time.monotonic()
         self.lab.wait_operator(seconds=90)
         for namespace in declared.namespaces(self.prefix):

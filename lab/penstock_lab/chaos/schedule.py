@@ -31,7 +31,7 @@ class Step:
 
     @property
     def details(self) -> Any:
-        return json.loads(self.facts) if self.facts else {}
+        return json.loads(self.facts or "{}")
 
 
 def schedule(rng: random.Random, subjects: Sequence[Subject], seconds: float, per_minute: float) -> list[Step]:
