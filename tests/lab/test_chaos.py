@@ -13,6 +13,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_chaos_everything_is_as_declared(lab: Lab, seed: int) -> None:
-    outcome = Chaos(lab, seed=seed, objects=30, seconds=35, per_minute=80).run(settle_s=150)
+    outcome = Chaos(lab, seed=seed, objects=30, seconds=30, per_minute=80).run(settle_s=150)
     broken = {promise: lines for promise, lines in outcome.problems.items() if lines}
     assert not broken, "\n".join([str(broken), *outcome.steps])
