@@ -24,6 +24,7 @@ from penstock.engine.conditions import timestamp
 from penstock.engine.errors import Meaning, Trouble
 from penstock.engine.kind import Look, Outcome, Report
 from penstock.engine.plan import Refusal, Step
+from penstock.engine.queue import Priority
 
 READ, WRITE = "dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"
 FIXED = {"mode": "Provisioned", "read": {"units": 5}, "write": {"units": 4}}
@@ -531,6 +532,25 @@ async def test_a_forced_look_reads_the_key_anew() -> None:
     assert len(operator.aws.of("DescribeKey")) == reads
     await observer.observe(desired, memory, Look(fresh=True))
     assert len(operator.aws.of("DescribeKey")) == reads + 1
+
+
+@virtual
+async def test_a_forced_look_without_tokens_for_the_tags_leaves_them_to_the_next_one() -> None:
+    """Many objects are forced at once: their tags are read as AWS's limit allows, and until then nothing is taken to be in sync."""
+    operator = settled({"tags": {"team": "shop"}})
+    account = ModelAccount(operator.aws)
+    observer = Observer(account)  # type: ignore[arg-type]
+    memory, desired = Memory(), operator.desired()
+    account.poor = True
+    for look in (Look(fresh=True, priority=Priority.BACKGROUND), Look(priority=Priority.BACKGROUND)):
+        observed = await observer.observe(desired, memory, look)
+        assert observed.partial
+        assert observed.unread == (), "what is not read yet is not what AWS lacks"
+    account.poor = False
+    observed = await observer.observe(desired, memory, Look(priority=Priority.BACKGROUND))
+    assert not observed.partial
+    assert observed.tags is not None
+    assert observed.tags["team"] == "shop"
 
 
 @virtual

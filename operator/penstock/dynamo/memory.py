@@ -17,7 +17,9 @@ MISSING = object()
 
 @dataclass
 class Memory:
-    """facets: name → (value, time of the event loop in seconds). must_look: an AWS answer said that the table exists.
+    """facets: name → (value, time of the event loop in seconds). due: those that the next reconciliation reads, whatever their age.
+
+    must_look: an AWS answer said that the table exists.
 
     misses: how often in a row AWS failed to tell a facet. made, perhaps_made: when AWS said that the table exists although no look has shown it yet,
     and when the answer of its creation was lost; times of the event loop. made_id: AWS's id of the table that we made. made_name: name and region
@@ -26,6 +28,7 @@ class Memory:
     """
 
     facets: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    due: set[str] = field(default_factory=set)
     held: Holds = field(default_factory=Holds)
     misses: dict[str, int] = field(default_factory=dict)
     must_look: bool = False
@@ -44,18 +47,19 @@ class Memory:
         return self.facets[facet][0] if facet in self.facets else MISSING
 
     def age(self, facet: str, now: float) -> float:
-        return now - self.facets[facet][1] if facet in self.facets else float("inf")
+        return now - self.facets[facet][1] if facet in self.facets and facet not in self.due else float("inf")
 
     def put(self, facet: str, value: Any, now: float) -> None:
         self.facets[facet] = (value, now)
+        self.due.discard(facet)
 
     def drop(self, *facets: str) -> None:
         for facet in facets:
             self.facets.pop(facet, None)
 
     def expire(self, facet: str) -> None:
-        """Have the facet read again with the next pass, also one that is usually read for all tables at once."""
-        self.facets[facet] = (self.facets[facet][0] if facet in self.facets else None, float("-inf"))
+        """Have the facet read again with the next reconciliation that has tokens, also one that is usually read for all tables at once."""
+        self.due.add(facet)
 
     def clear(self) -> None:
         self.facets.clear()

@@ -73,6 +73,8 @@ class Observer:
         now = self._time()
         if look.fresh:
             memory.clear()
+            # Where tokens are short, a later reconciliation reads them, which is not a forced one any more.
+            memory.expire("tags")
             memory.must_look = True
             if desired.spec.encryption is not None:
                 self._keys.pop((desired.region, desired.spec.encryption.kms_key or ""), None)
@@ -97,7 +99,7 @@ class Observer:
         partial = False
         unread: list[tuple[str, str]] = []
         if table is not None:
-            for facet, read in self._wanted(desired, memory, table, look).items():
+            for facet, read in self._wanted(desired, memory, table).items():
                 try:
                     partial |= not await self._facet(desired, memory, facet, read, look)
                 except Trouble as trouble:
@@ -181,15 +183,13 @@ class Observer:
         memory.must_look = False
         return table
 
-    def _wanted(
-        self, desired: Desired, memory: Memory, table: Table, look: Look
-    ) -> dict[str, Callable[[], Awaitable[Any]]]:
+    def _wanted(self, desired: Desired, memory: Memory, table: Table) -> dict[str, Callable[[], Awaitable[Any]]]:
         """The facets that the plan has to know, each with its read."""
         found: dict[str, Callable[[], Awaitable[Any]]] = {}
         spec = desired.spec
         # A settled table's tags come with the inventory; everybody else's must be known to be mended.
-        known = memory.get("tags") is not MISSING
-        if known or look.fresh or not desired.settled or not ownership.knows(desired, Observed(table=table)):
+        known = memory.get("tags") is not MISSING or "tags" in memory.due
+        if known or not desired.settled or not ownership.knows(desired, Observed(table=table)):
             found["tags"] = lambda: self._tags(desired, table)
         if desired.absent:
             found["tags"] = lambda: self._tags(desired, table)
