@@ -112,7 +112,7 @@ def test_what_somebody_does_to_the_secret_is_set_back_and_told(lab: Lab, namespa
     bound.cluster.look().until(lambda: bound.data == data, "it is made again")
     bound.cluster.until(lambda: len(bound.cluster.told("DriftCorrected")) == 2, "both are told")
     assert bound.cluster.told("DriftCorrected") == [
-        "Connection Secret ledger-binding was edited (extra, host, port); set back.",
+        "Connection Secret ledger-binding was edited (host, port, other keys); set back.",
         "Connection Secret ledger-binding was deleted; made again.",
     ]
     # Where nothing may be changed, nothing is written; the plan says what would be.

@@ -115,8 +115,10 @@ def test_parameters_take_effect_and_static_ones_by_a_reboot_of_its_own(lab: Lab,
     cluster.edit(parameters={"log_min_duration_statement": "250", "max_connections": "300"})
     cluster.until(lambda: cluster.told("Rebooting"), "a reboot is told")
     cluster.settled()
-    done = [(w, whose) for w, whose in cluster.written()[before:] if "Reboot" in w]
-    assert done == [("RebootDBInstance", "2"), ("RebootDBInstance", "1")], "the reader first, then the writer"
+    done = [(w, whose) for w, whose in cluster.written()[before:] if w in DISTURBING]
+    assert done[:2] == [("RebootDBInstance", "2"), ("FailoverDBCluster", "")], "the reader first, which then takes over"
+    # The failover restarts the old writer, which may leave nothing to reboot.
+    assert done[2:] in ([], [("RebootDBInstance", "1")])
     assert "work_mem" not in cluster.cluster_parameters, "what is taken out goes back to its default"
     assert {m["DBClusterParameterGroupStatus"] for m in cluster.aws["DBClusterMembers"]} == {"in-sync"}
     assert {m["parameterStatus"] for m in cluster.members.values()} == {"in-sync"}
@@ -212,9 +214,11 @@ def test_minors_go_up_and_never_down(lab: Lab, namespace: str) -> None:
     raised.until(lambda: raised.status["engineVersion"] == version, "the new version is seen")
     raised.settled()
     assert "ModifyDBCluster" not in raised.writes()
-    # To go back is refused before anything is asked of AWS.
+    # A lower minor may be written, as a revert does, and nothing is lowered; another major may not.
+    raised.edit(engine={**ENGINE, "version": "15.8"}).settled()
+    assert f"runs {version}, which is newer than 15.8" in raised.condition("Synced")["message"]
     with pytest.raises(LabError, match="Aurora has no downgrade; restore a snapshot into another AuroraCluster"):
-        raised.edit(engine={**ENGINE, "version": "15.8"})
+        raised.edit(engine={**ENGINE, "version": "14.15"})
     # What the API server cannot know is refused on the object.
     told = older.apply().wait("Synced", "False", reason="Invalid")
     assert told["message"] == (

@@ -62,7 +62,7 @@ def test_backups_windows_and_protection(lab: Lab, namespace: str) -> None:
 
     undone(
         cluster,
-        f"set back backup retention 3 → 7; backup window {other} → {backup}; maintenance window",
+        f"backup retention 3 → 7; backup window {other} → {backup}; maintenance window",
         back,
         look=False,
     )
