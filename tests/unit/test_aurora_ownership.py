@@ -135,6 +135,55 @@ def test_the_groups_of_an_earlier_object_of_this_name_go_over_with_the_cluster()
     assert set(writes(operator)) == {"AddTagsToResource"}
 
 
+def taker(**changes: Any) -> Operator:
+    """An object that takes over a cluster that nobody marked."""
+    there = settled().world
+    assert there.cluster is not None
+    there = replace(there, cluster=replace(there.cluster, tags={}))
+    return Operator(spec(adopt=True, **changes), world=there)
+
+
+def test_a_takeover_shows_its_plan_then_marks_the_cluster_alone_then_changes_it() -> None:
+    operator = taker(backup={"retentionDays": 9})
+    operator.one_pass()
+    assert writes(operator) == []
+    operator.time()
+    operator.one_pass()
+    [marked] = operator.done
+    assert marked.parameters["Tags"] == [{"Key": OWNER_TAG, "Value": OWNER}]
+    operator.converge()
+    assert "ModifyDBCluster" in writes(operator)
+    assert operator.world.cluster is not None
+    assert operator.status["resourceId"] == operator.world.cluster.resource_id
+
+
+def test_a_cluster_that_cannot_be_marked_is_neither_changed_nor_deleted() -> None:
+    # It has 50 tags, or the right to tag it is denied.
+    operator = taker(backup={"retentionDays": 9}, deletionPolicy="Delete")
+    operator.refusing = {f"tag cluster {NAME} with the mark that it is ours": 99}
+    cluster = operator.world.cluster
+    for _ in range(4):
+        operator.one_pass()
+        operator.time()
+    assert writes(operator) == []
+    assert "resourceId" not in operator.status
+    operator.absent = True
+    operator.one_pass()
+    assert operator.world.cluster == cluster
+
+
+def test_of_two_that_take_over_one_cluster_the_one_that_was_overwritten_changes_nothing() -> None:
+    operator = taker(backup={"retentionDays": 9})
+    for _ in range(2):
+        operator.one_pass()
+        operator.time()
+    cluster = operator.world.cluster
+    assert cluster is not None
+    operator.world = replace(operator.world, cluster=replace(cluster, tags={OWNER_TAG: OTHER}))
+    assert [reason for reason, _ in told(operator.one_pass())] == ["NotOwned"]
+    assert writes(operator) == ["AddTagsToResource"]
+
+
 def test_the_loser_of_a_race_leaves_the_winners_and_takes_its_own_down() -> None:
     winner = settled(network=SUBNETS, parameters={"log_min_duration_statement": "1"})
     wanted = {**winner.wanted, "parameters": {"log_min_duration_statement": "2"}}

@@ -276,6 +276,9 @@ def test_adoption_takes_over_the_instances_that_are_there() -> None:
     told = Told(Operator(spec(adopt=True), world=bare))
     told.look()
     assert told.status["managed"]["instances"] == [ONE, TWO]
+    assert "resourceId" not in told.status, "the id is a claim, and the cluster is not marked yet"
+    told.on_cluster(tags={OWNER_TAG: told.operator.desired.owner})
+    told.look()
     assert told.status["resourceId"] == theirs.cluster.resource_id
 
 

@@ -398,6 +398,18 @@ def tag_steps(
     return steps
 
 
+def mark_step(desired: Desired, cluster: Cluster, adopted: tuple[str, str] | None) -> Step:
+    """Mark a cluster that is taken over, and nothing else. adopted: the Event."""
+    parameters = {"ResourceName": cluster.arn, "Tags": requests.tags({OWNER_TAG: desired.owner})}
+    summary = f"tag cluster {cluster.identifier} with the mark that it is ours"
+    return Step("rds", "AddTagsToResource", parameters, summary, facet="tags", told=adopted)
+
+
+def marks(step: Step, cluster: Cluster) -> bool:
+    """Whether the step gives the cluster tags, our mark among them, as long as it has none."""
+    return step.operation == "AddTagsToResource" and step.parameters.get("ResourceName") == cluster.arn
+
+
 def _name(desired: Desired) -> dict[str, str]:
     return {"DBClusterIdentifier": desired.identifier}
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from penstock.api.meta import Mode
 from penstock.aurora import groups, hibernation, states
 from penstock.aurora.ownership import made
 from penstock.aurora.state import Desired, Observed
@@ -77,8 +76,8 @@ def _of_cluster(
         {
             "clusterIdentifier": cluster.identifier,
             "clusterArn": cluster.arn,
-            # This id is a claim: a takeover that is only planned must leave none, since it may be called off.
-            "resourceId": None if adopting and desired.mode != Mode.RECONCILE else cluster.resource_id,
+            # This id is a claim: a takeover that has not marked the cluster must leave none, since it may be called off, or be another object's.
+            "resourceId": None if adopting else cluster.resource_id,
             "region": desired.region,
             "createdAt": timestamp(cluster.created) if cluster.created else None,
             "engineVersion": cluster.version,

@@ -56,6 +56,12 @@ def claim(desired: Desired, observed: Observed) -> Claim | Refusal:
     )
 
 
+def shown(desired: Desired, cluster: Cluster) -> bool:
+    """Whether the status shows already what taking over this very cluster comes to; its id is written only once the cluster is ours."""
+    shown_of, made = (t and int(t.timestamp()) for t in (desired.status.created_at, cluster.created))
+    return bool(cluster.arn) and desired.status.cluster_arn == cluster.arn and shown_of == made
+
+
 def taken_over(cluster: Cluster) -> Source:
     """The cluster as the subject of a permission."""
     return Source("cluster", cluster.identifier, cluster.tags, tagging(cluster.arn))

@@ -27,7 +27,7 @@ from penstock.aurora import (
     versions,
 )
 from penstock.aurora.consent import consented
-from penstock.aurora.ownership import Claim, claim, renamed
+from penstock.aurora.ownership import Claim, claim, knows, renamed, shown
 from penstock.aurora.state import Desired, Observed
 from penstock.aws.rds import AVAILABLE, Cluster
 from penstock.engine.holds import rest, rests
@@ -67,6 +67,11 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         never = settled.unadoptable(desired, observed, cluster)
     if never:
         return Plan(refusals=never)
+    if claimed is Claim.OURS and desired.spec.adopt and cluster.resource_id and not knows(desired, observed):
+        sentence = (
+            f"Cluster {cluster.identifier} was marked a moment ago; the mark is read back before anything changes."
+        )
+        return Plan(waits=(Wait(Reason.UPDATING, sentence, 2.0),))
     return _present(desired, observed, cluster, claimed, now)
 
 
@@ -106,10 +111,13 @@ def _present(desired: Desired, observed: Observed, cluster: Cluster, claimed: Cl
         later = [_later(s) if _names_group(s) else s for s in later]
     steps += [*later, *scaling.steps(desired, observed), *power]
     if claimed is Claim.ADOPT:
-        # Adoption shows its plan on the object first; the mark on the cluster comes with the next pass, and only then changes.
+        # Adoption shows its plan on the object first. Then the mark is written, alone, and read back: AWS compares nothing when it tags, so of two
+        # objects that take over one cluster the last to write it has the cluster.
         sentence = f"Taking over cluster {cluster.identifier}: this plan is carried out next."
         waits.append(Wait(Reason.UPDATING, sentence, 3.0))
-        return Plan(tuple(_later(s) for s in steps), tuple(waits), tuple(refusals))
+        marks = [changes.mark_step(desired, cluster, adopted)] if shown(desired, cluster) else []
+        planned = (*marks, *(_later(s) for s in steps if not (marks and changes.marks(s, cluster))))
+        return rest(planned, observed.held, now, waits, refusals)
     steps = consented(desired, steps, waits)
     if cluster.status == "stopped" and not power:
         steps = _stopped(desired, steps, waits, now)
