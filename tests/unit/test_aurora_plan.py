@@ -594,6 +594,15 @@ def test_a_reader_that_is_added_is_like_the_writer_where_the_spec_says_nothing()
     assert "PerformanceInsightsRetentionPeriod" not in step.parameters
 
 
+def test_a_new_instance_gets_a_name_that_no_instance_of_another_cluster_has() -> None:
+    # After two clusters swapped names, the other one's instances are called as ours would be.
+    operator = settled()
+    operator.change(instances=instances(2))
+    found = plan(operator.desired, replace(operator.observe(), elsewhere=frozenset({THREE})), operator.now)
+    [step] = found.steps
+    assert step.parameters["DBInstanceIdentifier"] == f"{NAME}-4"
+
+
 def test_a_parameter_that_somebody_else_set_in_our_group_stays() -> None:
     operator = settled(parameters={"log_min_duration_statement": "500"})
     theirs = {

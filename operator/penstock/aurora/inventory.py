@@ -82,6 +82,8 @@ class View:
     instances_read_at: float
     events: tuple[Event, ...] = ()
     renamed: Cluster | None = None
+    elsewhere: frozenset[str] = frozenset()
+    """Identifiers of the instances of all other clusters of the region."""
 
 
 class Inventory:
@@ -322,6 +324,7 @@ class _Region:
             instances_read_at=self.instances.at(identifier),
             events=self.log.of(identifier),
             renamed=renamed,
+            elsewhere=frozenset(i for c, found in self._instances.items() if c != identifier for i in found),
         )
 
     def _reader(

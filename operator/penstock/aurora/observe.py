@@ -105,7 +105,8 @@ class Observer:
         since = asyncio.get_running_loop().time() - view.cluster_read_at
         read_at = self.clock() - timedelta(seconds=since) if view.cluster_read_at > NEVER else None
         users = self._users(desired, observed) if desired.absent else {}
-        return replace(observed, events=view.events, read_at=read_at, renamed=renamed, users=users)
+        elsewhere = frozenset(i for i in view.elsewhere if desired.ordinal(i) is not None)
+        return replace(observed, events=view.events, read_at=read_at, renamed=renamed, users=users, elsewhere=elsewhere)
 
     def _users(self, desired: Desired, observed: Observed) -> dict[str, tuple[str, ...]]:
         kept = [("subnets", name) for name in observed.subnet_groups]

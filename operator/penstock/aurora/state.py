@@ -233,6 +233,7 @@ class Observed:
     kms_key: the ARN of the key that the alias in spec.encryption.kmsKey points to, '' when there is no such alias.
     renamed: the object's own cluster, by its id, where it has another name than the spec says; what has that name then is another cluster.
     users: of a deletion, the clusters and instances that use a group that was created for this one, by the facet of the group.
+    elsewhere: identifiers like those of our instances that instances of other clusters have, as after two clusters swapped names.
     """
 
     cluster: Cluster | None = None
@@ -257,6 +258,7 @@ class Observed:
     kms_key: str | None = None
     renamed: Cluster | None = None
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    elsewhere: frozenset[str] = frozenset()
 
     @property
     def subnet_group(self) -> SubnetGroup | None:

@@ -96,7 +96,7 @@ def _scale_out(desired: Desired, observed: Observed, there: list[Instance], grou
         # Readers are not managed, but a cluster without any instance serves nobody.
         wanted = max(1, len(there))
     going = {n for n, i in observed.instances.items() if i.status == DELETING and there}
-    taken = set(observed.instances) - going
+    taken = (set(observed.instances) - going) | observed.elsewhere
     writer = observed.instances.get(observed.cluster.writer) if observed.cluster else None
     placed = Counter(i.zone for i in observed.instances.values() if i.zone and i.status != DELETING)
     ordinal = 0
