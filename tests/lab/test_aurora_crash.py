@@ -125,7 +125,11 @@ class Rig(Mortal):
         found: collections.Counter[str] = collections.Counter()
         for call in self.lab.aws.calls(log=True)["log"]:
             operation = call["operation"].partition(".")[2]
-            if 200 <= call["status"] < 400 and cluster.cluster in call["key"] and not operation.startswith(("Describe", "List")):
+            if (
+                200 <= call["status"] < 400
+                and cluster.cluster in call["key"]
+                and not operation.startswith(("Describe", "List"))
+            ):
                 found[operation + call["key"].partition(cluster.cluster)[2]] += 1
         return dict(found)
 
