@@ -381,7 +381,7 @@ def test_a_table_that_somebody_made_anew_is_not_taken_for_ours(lab: Lab, namespa
     made = len(table.writes())
     table.look()
     told = table.wait("Ready", "False", reason="AlreadyExists")
-    assert "set spec.adopt: true to take it over" in told["message"]
+    assert "Set spec.adopt: true to take it over" in told["message"]
     assert len(table.writes()) == made
     table.edit(adopt=True).settled()
     table.dynamodb.describe_table(TableName=table.table)
