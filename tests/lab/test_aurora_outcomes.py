@@ -181,6 +181,27 @@ def test_a_shape_that_cannot_attain_its_objective_is_told_before_anything_is_mad
     assert not cluster.exists
 
 
+def test_an_operator_that_is_killed_in_the_middle_of_a_failover_leaves_one_right_record(
+    lab: Lab, namespace: str
+) -> None:
+    bound = proven(lab, namespace, 1)
+    cluster = bound.cluster
+    probing(cluster)
+    old = cluster.writer
+    lab.aws.postgres("fault", cluster=cluster.cluster, kind="kill")
+    cluster.until(lambda: cluster.status.get("failovers"), "it is told that one began")
+    pid = lab.kill_operator()
+    lab.wait_operator(other_than=pid)
+    failover = last(cluster, 0)
+    cluster.look().settled()
+    assert len(cluster.status["failovers"]) == 1
+    assert (failover["from"], failover["to"], failover["cause"]) == (old, cluster.writer, "AWS")
+    began, ended = (datetime.fromisoformat(failover[n]) for n in ("startedAt", "finishedAt"))
+    assert (ended - began).total_seconds() >= failover["outageSeconds"] - 1.5
+    assert ended <= datetime.now(UTC)
+    assert len(cluster.told("FailoverFinished")) == 1
+
+
 def test_a_database_that_slept_is_asked_again_so_that_its_next_failover_is_measured(lab: Lab, namespace: str) -> None:
     # Not beside the scenarios: two writers that die in one zone at the same moment are a loss of the zone.
     now, day = datetime.now(UTC), "{0.minute} {0.hour} * * *"
@@ -210,24 +231,3 @@ def test_a_database_that_slept_is_asked_again_so_that_its_next_failover_is_measu
     cluster.until(lambda: cluster.status["probe"]["message"] == "spec.probe.enabled is false.", "nobody asks")
     cluster.edit(probe={"interval": "500ms"})
     measured(1)
-
-
-def test_an_operator_that_is_killed_in_the_middle_of_a_failover_leaves_one_right_record(
-    lab: Lab, namespace: str
-) -> None:
-    bound = proven(lab, namespace, 1)
-    cluster = bound.cluster
-    probing(cluster)
-    old = cluster.writer
-    lab.aws.postgres("fault", cluster=cluster.cluster, kind="kill")
-    cluster.until(lambda: cluster.status.get("failovers"), "it is told that one began")
-    pid = lab.kill_operator()
-    lab.wait_operator(other_than=pid)
-    failover = last(cluster, 0)
-    cluster.look().settled()
-    assert len(cluster.status["failovers"]) == 1
-    assert (failover["from"], failover["to"], failover["cause"]) == (old, cluster.writer, "AWS")
-    began, ended = (datetime.fromisoformat(failover[n]) for n in ("startedAt", "finishedAt"))
-    assert (ended - began).total_seconds() >= failover["outageSeconds"] - 1.5
-    assert ended <= datetime.now(UTC)
-    assert len(cluster.told("FailoverFinished")) == 1

@@ -154,7 +154,7 @@ class Watching:
         for key in (first, *(k for k in self._watched if k != first)):
             one = self._watched[key]
             names = frozenset(name for name, place in one.zones.items() if place == zone)
-            if not names or one.desired.region != region:
+            if not names or one.desired.region != region or one.desired.absent:
                 continue
             picture = self._prober.picture(key)
             if picture.reached and not picture.off and not (picture.problem and picture.lasting is None):
