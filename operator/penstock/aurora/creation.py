@@ -9,7 +9,6 @@ from penstock.api.conditions import Reason
 from penstock.aurora import groups, requests, versions
 from penstock.aurora.consent import consented
 from penstock.aurora.groups import CLUSTER
-from penstock.aurora.ownership import restored_from
 from penstock.aurora.state import Desired, Observed
 from penstock.engine.holds import rest
 from penstock.engine.plan import Plan, Step, Wait, When
@@ -22,7 +21,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if desired.spec.restore_from is not None:
         if observed.source is None:
             return Plan(waits=(_unread(observed, "Reading whose the source of the restore is."),))
-        forbidden = restored_from(desired, observed)
+        forbidden = desired.tenancy.refusal(desired.owner, observed.source, "restore from")
         if forbidden is not None:
             return Plan(refusals=(forbidden,))
     version = versions.creation_version(desired.spec, known_default)

@@ -111,24 +111,10 @@ def tagging(arn: str) -> str:
     return f"aws dynamodb tag-resource --resource-arn {arn} --tags"
 
 
-def restored_from(desired: Desired, observed: Observed) -> Refusal | None:
-    """Why nothing may be restored from what the spec names."""
-    if observed.source is None or not observed.source.exists:
-        # AWS says best what it lacks.
-        return None
-    return desired.tenancy.refusal(desired.owner, observed.source, "restore from")
-
-
 def doubts(desired: Desired, observed: Observed) -> list[str]:
     """What a printed plan cannot judge of the permissions that the object needs."""
-    notes = (
-        [desired.tenancy.note(desired.owner, observed.source, "restore from")]
-        if observed.source and observed.source.exists
-        else []
-    )
-    if desired.spec.adopt and observed.table is not None and not knows(desired, observed):
-        notes.append(desired.tenancy.note(desired.owner, taken_over(observed), "take over"))
-    return [note for note in notes if note]
+    adopts = desired.spec.adopt and observed.table is not None and not knows(desired, observed)
+    return desired.tenancy.notes(desired.owner, observed.source, taken_over(observed) if adopts else None)
 
 
 def as_marked(desired: Desired, observed: Observed) -> Desired:

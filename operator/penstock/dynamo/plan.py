@@ -14,7 +14,7 @@ from datetime import datetime
 from penstock.api.conditions import Reason
 from penstock.aws.dynamodb import ON_DEMAND, PROVISIONED, KeySchema, Table
 from penstock.dynamo import changes, facets, removal, requests
-from penstock.dynamo.ownership import Claim, claim, restored_from, shown, unread
+from penstock.dynamo.ownership import Claim, claim, shown, unread
 from penstock.dynamo.state import Desired, Observed
 from penstock.engine.holds import rest, rests
 from penstock.engine.plan import Plan, Refusal, Step, Wait, When, consent_hash, consents
@@ -64,7 +64,7 @@ def _creation(desired: Desired, observed: Observed, now: datetime) -> Plan:
         if observed.source is None:
             sentence = "Reading whose the source of the restore is."
             return Plan(waits=(Wait(Reason.PROGRESSING, sentence, poll(observed, now)),))
-        forbidden = restored_from(desired, observed)
+        forbidden = desired.tenancy.refusal(desired.owner, observed.source, "restore from")
         if forbidden is not None:
             return Plan(refusals=(forbidden,))
         operation, parameters = requests.restore_table(desired)

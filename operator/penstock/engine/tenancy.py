@@ -87,12 +87,20 @@ class Tenancy:
             "tenancy.adoption of the operator's chart."
         )
 
+    def notes(self, owner: str, restored: Source | None, adopted: Source | None) -> list[str]:
+        """What a printed plan says of the permissions of an object that restores from one source and takes over another."""
+        wanted = ((restored, "restore from"), (adopted, "take over"))
+        found = (self.note(owner, source, purpose) for source, purpose in wanted if source is not None)
+        return [note for note in found if note]
+
     def _permits(self, owner: str, source: Source) -> bool:
         cluster, namespace, _, name, _ = owner.rsplit("/", 4)
         theirs = source.tags.get(OWNER_TAG, "").rsplit("/", 4)
         consented = source.tags.get(ADOPTABLE_BY, "").split()
+        # Of what is not there AWS says best what it lacks.
         return (
-            source.made_here
+            not source.exists
+            or source.made_here
             or theirs[:2] == [cluster, namespace]
             or namespace in consented
             or f"{namespace}/{name}" in consented
